@@ -1,0 +1,25 @@
+/* The verbs. Each takes parsed options and returns the program's exit code; errors were shown. */
+#ifndef CONTROLLER_CMD_H
+#define CONTROLLER_CMD_H
+
+#include "common/err.h"
+#include "controller/cli/options.h"
+#include "inventory/inventory.h"
+#include "inventory/pattern.h"
+
+int cmd_run(struct options *o);
+int cmd_hosts(struct options *o);
+int cmd_history(struct options *o);
+int cmd_show(struct options *o);
+int cmd_retry(struct options *o);
+
+/* Shows an error once: "muster: MESSAGE" on stderr; returns the exit code for it (1). */
+int cmd_fail(const struct err *e);
+
+/* -i, -w and the default places: loads the inventory and finishes it. (controller/select.c) */
+enum rc select_inventory(const struct options *o, struct inventory **out, struct err *e);
+/* The pattern with -l, -x, --where and -w: the frozen targets. */
+enum rc select_targets(const struct options *o, struct inventory *inv, struct selection *out,
+                       struct err *e);
+
+#endif

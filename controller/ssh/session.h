@@ -1,0 +1,103 @@
+/* One attempt on one host: from a TCP connection to one address up to the end of one command.
+ *
+ * Runs in a worker. Opens no files, resolves no names, reads no configuration: all it needs comes
+ * in the spec. One struct, one uv_poll_t, deadlines from the loop's wheel (session_env). The state
+ * machine is the table in session.c; every ssh_* call is in ssh_io.c. Does not retry: that is the
+ * scheduler's. Loop thread only; no callback comes from inside session_start or another call.
+ */
+#ifndef CONTROLLER_SSH_SESSION_H
+#define CONTROLLER_SSH_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "common/err.h"
+#include "controller/outcome/outcome.h"
+#include "controller/ssh/resolve.h"
+
+struct session;
+
+enum { SESSION_MAX_KEYS = 16, SESSION_MAX_COMMAND = 256 * 1024 };
+
+/* What all sessions of a loop share: the deadline wheel and the imported keys. */
+struct session_env;
+enum rc session_env_new(struct session_env **out, uv_loop_t *loop, struct err *e);
+/* All sessions must be gone. `closed` is called from the loop once its handles are. */
+void session_env_close(struct session_env *env, void (*closed)(void *user), void *user);
+
+/* Imports a private key (file text, passphrase or NULL) as number `id`. RC_OK, RC_CRYPTO (wrong
+ * passphrase, not a key, unsupported), RC_NOMEM. The text is copied; wipe yours. */
+enum rc session_env_add_key(struct session_env *env, unsigned id, const char *text, size_t len,
+                            const char *passphrase, const char *label, struct err *e);
+/* Input that every session's command may be given; copied. */
+enum rc session_env_set_stdin(struct session_env *env, const void *p, size_t n, struct err *e);
+
+struct session_timing { /* microseconds since the start of the attempt, 0: not reached */
+    uint64_t connected, banner, kex, host_key, auth, open, sent, first_byte, done;
+};
+
+struct session_spec {
+    const char *label;             /* inventory name, for messages */
+    union resolve_addr addr;       /* with port */
+    const char *user;
+    unsigned keys[SESSION_MAX_KEYS]; /* numbers in the env, in the order to try */
+    unsigned key_count;
+    const char *hostkey_types;     /* known types in order of preference, "" for all */
+    bool legacy;                   /* also offer old algorithms, knowingly */
+    const void *command;           /* the exec request, as it goes over the wire */
+    size_t command_len;
+    bool use_stdin;                /* feed the env's stdin, then EOF; otherwise EOF at once */
+    uint64_t connect_budget_ms;    /* TCP to the request, all of it */
+    uint64_t tcp_budget_ms;        /* of which for TCP alone; 0: all */
+    uint64_t run_timeout_ms;       /* 0: none */
+    uint64_t silence_timeout_ms;   /* 0: none */
+};
+
+struct session_result {
+    struct outcome outcome;
+    struct session_timing timing;
+    uint64_t stdout_bytes, stderr_bytes; /* received */
+    char server_banner[256];  /* "SSH-2.0-OpenSSH_9.2p1 …", escaped, or "" */
+};
+
+struct session_ops {
+    /* The host's key is there: answer with session_hostkey_answer, now or later (the host-key
+     * state has the connect budget as its bound; time that the answer takes counts). */
+    void (*hostkey)(void *user, const char *key_type, const void *blob, size_t len);
+    /* The login is complete: this connection counts no longer against the server's limit. */
+    void (*authenticated)(void *user);
+    /* The exec request is about to go out: from here on the command may have run. */
+    void (*sent)(void *user);
+    /* Bytes of the command. They are gone after the call. */
+    void (*data)(void *user, bool is_stderr, const void *p, size_t n);
+    /* The end, exactly once; the session is freed after this call returns. */
+    void (*done)(void *user, const struct session_result *result);
+};
+
+/* Starts. On success the session belongs to itself until done. The spec's pointers are only read
+ * during the call (everything is copied). On failure (RC_NOMEM, RC_SYS) no callback comes. */
+enum rc session_start(struct session **out, struct session_env *env, const struct session_spec *spec,
+                      const struct session_ops *ops, void *user, struct err *e);
+
+enum hostkey_answer { HOSTKEY_ACCEPT, HOSTKEY_REJECT };
+/* REJECT ends with `problem` and `detail`. */
+void session_hostkey_answer(struct session *s, enum hostkey_answer a, enum problem problem,
+                            const char *detail);
+
+/* Ends it: before the command was sent at once, with problem (cancelled, run-deadline). While the
+ * command runs: TERM, 10 s, KILL by signal requests, then close; `may_still_run` unless the end was
+ * seen. Legal in any state, twice, and until done was called. now: no grace, close at once. */
+void session_cancel(struct session *s, enum problem problem, bool now);
+
+/* Stops reading command output of every session and stands their clocks still; sessions still in a
+ * handshake go on. For a reader that holds us up. */
+void session_env_pause(struct session_env *env);
+void session_env_resume(struct session_env *env);
+
+/* For tests and the worker's end: sessions not yet done. */
+size_t session_env_active(const struct session_env *env);
+
+#endif

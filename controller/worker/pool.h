@@ -1,0 +1,66 @@
+/* The coordinator's side of the worker processes: starts them, hands jobs out, hears back.
+ *
+ * pool_fork comes first in a run, before threads and before the inventory is loaded, so that a
+ * worker holds nothing it does not need; everything afterwards is loop thread only. A worker is
+ * another trust domain: each frame it sends is validated, and one that breaks the protocol is
+ * treated as dead. Jobs are numbers chosen by the caller, unique among the living.
+ */
+#ifndef CONTROLLER_WORKER_POOL_H
+#define CONTROLLER_WORKER_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "common/err.h"
+#include "controller/ssh/session.h"
+
+struct pool;
+
+/* fork()s n workers (1-64) over socketpairs. Call before any thread exists. The child never
+ * returns from this call: it runs worker_main and _exits. */
+enum rc pool_fork(struct pool **out, unsigned n, struct err *e);
+
+struct pool_ops {
+    /* answer with pool_hostkey_answer */
+    void (*hostkey)(void *user, uint64_t job, const char *key_type, const void *blob, size_t len);
+    void (*authenticated)(void *user, uint64_t job);
+    void (*sent)(void *user, uint64_t job);
+    void (*data)(void *user, uint64_t job, bool is_stderr, const void *p, size_t n);
+    /* The end of a job, exactly once per job; also for jobs of a worker that died (problem
+     * worker-died or worker-lost). */
+    void (*done)(void *user, uint64_t job, const struct session_result *result);
+    /* A key could not be imported (fatal for the run: wrong passphrase, unsupported type), or a
+     * worker died (message says how). all_dead: there is none left. */
+    void (*trouble)(void *user, enum rc rc, const char *message, bool all_dead);
+};
+
+enum rc pool_attach(struct pool *p, uv_loop_t *loop, const struct pool_ops *ops, void *user,
+                    struct err *e);
+
+/* To every worker. Before the first job. */
+enum rc pool_add_key(struct pool *p, unsigned id, const char *text, size_t len,
+                     const char *passphrase, const char *label, struct err *e);
+enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *e);
+
+/* Sends a job to the worker with the fewest. RC_OK, RC_NOMEM, RC_LIMIT, or RC_NOTFOUND when no worker lives
+ * (then no done comes). spec is read during the call. */
+enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec, struct err *e);
+void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, enum problem problem,
+                         const char *detail);
+void pool_cancel(struct pool *p, uint64_t job, enum problem problem, bool now);
+void pool_pause(struct pool *p);
+void pool_resume(struct pool *p);
+
+/* Ends the workers (they exit by themselves when the socket closes; waits for them by SIGCHLD or
+ * pidfd, never blocking the loop) and closes the handles; then `closed`. Jobs still running get no
+ * callback. */
+void pool_close(struct pool *p, void (*closed)(void *user), void *user);
+void pool_free(struct pool *p); /* after closed, or of a pool never attached */
+
+/* CPU microseconds (user + system) that the workers that have ended used; after closed. */
+uint64_t pool_cpu_us(const struct pool *p);
+
+#endif

@@ -60,8 +60,12 @@ enum rc err_wrap(struct err *e, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(e->msg, sizeof e->msg, fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof e->msg)
-        snprintf(e->msg + n, sizeof e->msg - (size_t)n, ": %s", old);
+    if (n < 0 || (size_t)n + 3 >= sizeof e->msg)
+        return e->rc;
+    memcpy(e->msg + n, ": ", 2);
+    size_t room = sizeof e->msg - (size_t)n - 3, len = strnlen(old, room);
+    memcpy(e->msg + n + 2, old, len);
+    e->msg[(size_t)n + 2 + len] = '\0';
     return e->rc;
 }
 

@@ -101,6 +101,7 @@ int status_by_name(const char *name)
 
 bool outcome_before_command(const struct outcome *o)
 {
-    return !o->sent && o->problem != PROBLEM_NONE && problem_status(o->problem) != STATUS_NOT_STARTED &&
+    return !o->sent && o->problem != PROBLEM_NONE &&
+           problem_status(o->problem) != STATUS_NOT_STARTED &&
            problem_status(o->problem) != STATUS_CANCELLED;
 }

@@ -56,8 +56,8 @@ enum phase {
 };
 
 enum retry_class {
-    RETRY_NEVER,  /* only by an explicit --retry-on of its status or problem */
-    RETRY_FAST,   /* failed fast before the command was sent: retried by default */
+    RETRY_NEVER, /* only by an explicit --retry-on of its status or problem */
+    RETRY_FAST,  /* failed fast before the command was sent: retried by default */
 };
 
 /* problem, name, status, default retry, what it means (one line for the manual) */
@@ -161,12 +161,12 @@ enum problem {
 /* What an attempt came to. Filled by whoever saw it end; read-only afterwards. */
 struct outcome {
     enum problem problem;
-    enum phase phase;     /* where it ended; PHASE_RUN after a command's end */
-    int exit_code;        /* 0-255, or -1 when there is none */
-    char signal[16];      /* "TERM" without SIG, escaped, or "" */
-    bool may_still_run;   /* we cannot show that the command has ended */
-    bool sent;            /* the command was sent: nothing may run it again unasked */
-    char detail[200];     /* for people, escaped, one line: "connect to 10.0.0.7 port 22 after 10s" */
+    enum phase phase;   /* where it ended; PHASE_RUN after a command's end */
+    int exit_code;      /* 0-255, or -1 when there is none */
+    char signal[16];    /* "TERM" without SIG, escaped, or "" */
+    bool may_still_run; /* we cannot show that the command has ended */
+    bool sent;          /* the command was sent: nothing may run it again unasked */
+    char detail[320];   /* for people, escaped, one line: "connect to 10.0.0.7 port 22 after 10s" */
 };
 
 void outcome_init(struct outcome *o); /* PROBLEM_NONE, no exit code */
@@ -174,11 +174,12 @@ void outcome_init(struct outcome *o); /* PROBLEM_NONE, no exit code */
 /* The status a problem means. */
 enum status problem_status(enum problem p);
 enum retry_class problem_retry(enum problem p);
-const char *problem_name(enum problem p);  /* "" for PROBLEM_NONE */
+const char *problem_name(enum problem p); /* "" for PROBLEM_NONE */
 const char *problem_text(enum problem p);
 const char *status_name(enum status s);
 const char *phase_name(enum phase p);
-int status_exit_bit(enum status s); /* 0, 2 or 4: what a host of this status adds to our exit code */
+int status_exit_bit(
+    enum status s); /* 0, 2 or 4: what a host of this status adds to our exit code */
 
 /* By name; return -1 when there is none. */
 int problem_by_name(const char *name);

@@ -1,0 +1,194 @@
+/* See target.h. */
+#include "controller/run/target.h"
+
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "common/str.h"
+
+static const char *own_name(struct arena *arena)
+{
+    char space[4096];
+    struct passwd pw, *found = NULL;
+    if (getpwuid_r(geteuid(), &pw, space, sizeof space, &found) != 0 || found == NULL)
+        return NULL;
+    return arena_strdup(arena, found->pw_name);
+}
+
+static enum rc add_key(uint8_t *ids, uint8_t *count, unsigned id, struct err *e)
+{
+    for (unsigned i = 0; i < *count; i++)
+        if (ids[i] == id)
+            return RC_OK;
+    if (*count == SESSION_MAX_KEYS)
+        return err_set(e, RC_LIMIT, "more than %d keys for one host: sshd would refuse the login",
+                       SESSION_MAX_KEYS);
+    ids[(*count)++] = (uint8_t)id;
+    return RC_OK;
+}
+
+enum rc target_defaults_init(struct target_defaults *d, const struct options *o, struct keys *keys,
+                             struct arena *arena, struct err *e)
+{
+    memset(d, 0, sizeof *d);
+    d->user_given = o->user != NULL;
+    d->user = o->user != NULL ? o->user : own_name(arena);
+    if (d->user == NULL)
+        return err_set(e, RC_CONFIG, "this account has no name: say which user with -u");
+    d->port_given = o->port != 0;
+    d->port = o->port != 0 ? o->port : 22;
+    d->keys_given = o->keys.count > 0;
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < o->keys.count; i++) {
+        unsigned id;
+        rc = keys_add(keys, o->keys.items[i], &id, e);
+        if (rc == RC_OK)
+            rc = add_key(d->keys, &d->key_count, id, e);
+    }
+    if (rc != RC_OK || d->keys_given)
+        return rc;
+    rc = keys_add_defaults(keys, e);
+    for (unsigned i = 0; rc == RC_OK && i < keys->count; i++)
+        rc = add_key(d->keys, &d->key_count, i, e);
+    return rc;
+}
+
+/* Says why a host cannot be used; `what` may come from a file and is escaped where it is shown. */
+__attribute__((format(printf, 3, 4))) static enum rc mark_bad(struct target *t, struct arena *arena,
+                                                              const char *fmt, ...)
+{
+    char text[400];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    t->bad = arena_strdup(arena, text);
+    return t->bad != NULL ? RC_OK : RC_NOMEM;
+}
+
+/* A variable as text. *out stays as it was when it is not set; a value that is no text is bad. */
+static enum rc read_text(struct target *t, const struct inventory *inv, const char *name,
+                         const char **out, struct arena *arena)
+{
+    const struct value *v = inventory_host_conn_var(inv, t->host, name);
+    if (v == NULL || v->type == VALUE_NULL)
+        return RC_OK;
+    struct buf b;
+    struct err e = {0};
+    buf_init(&b, 64 * 1024);
+    enum rc rc = value_text(v, &b, &e);
+    if (rc == RC_OK && memchr(b.data, '\0', b.len) != NULL)
+        rc = err_set(&e, RC_PARSE, "holds a NUL");
+    if (rc == RC_OK && b.len > 0) {
+        const char *copy = arena_strndup(arena, (const char *)b.data, b.len);
+        rc = copy != NULL ? RC_OK : RC_NOMEM;
+        *out = copy;
+    }
+    buf_fini(&b);
+    if (rc == RC_OK || rc == RC_NOMEM)
+        return rc;
+    return mark_bad(t, arena, "variable ansible_%s: %s", name, e.msg);
+}
+
+static enum rc read_port(struct target *t, const struct inventory *inv, struct arena *arena)
+{
+    const struct value *v = inventory_host_conn_var(inv, t->host, "port");
+    if (v == NULL)
+        v = inventory_host_conn_var(inv, t->host, "ssh_port");
+    if (v == NULL || v->type == VALUE_NULL)
+        return RC_OK;
+    uint64_t port;
+    struct err e = {0};
+    enum rc rc = value_u64(v, 1, 65535, &port, &e);
+    if (rc == RC_OK)
+        t->port = (uint16_t)port;
+    else if (rc != RC_NOMEM)
+        return mark_bad(t, arena, "variable ansible_port: %s", e.msg);
+    return rc;
+}
+
+static enum rc read_key(struct target *t, const struct inventory *inv, struct keys *keys,
+                        struct arena *arena)
+{
+    const char *path = NULL;
+    enum rc rc = read_text(t, inv, "ssh_private_key_file", &path, arena);
+    if (rc == RC_OK && path == NULL && t->bad == NULL)
+        rc = read_text(t, inv, "private_key_file", &path, arena);
+    if (rc != RC_OK || path == NULL)
+        return rc;
+    unsigned id;
+    struct err e = {0};
+    t->key_count = 0;
+    rc = keys_add(keys, path, &id, &e);
+    if (rc == RC_OK)
+        return add_key(t->keys, &t->key_count, id, &e);
+    return rc == RC_NOMEM ? rc
+                          : mark_bad(t, arena, "variable ansible_ssh_private_key_file: %s", e.msg);
+}
+
+/* What the inventory asks of ssh that we cannot give must be said, not left out silently: a host
+ * behind a proxy would otherwise be dialled directly. */
+static enum rc refuse_unsupported(struct target *t, const struct inventory *inv,
+                                  struct arena *arena)
+{
+    static const char *const names[] = {"ssh_common_args", "ssh_extra_args", "ssh_args", "jump"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *args = NULL;
+        enum rc rc = read_text(t, inv, names[i], &args, arena);
+        if (rc != RC_OK || t->bad != NULL)
+            return rc;
+        if (args == NULL)
+            continue;
+        if (strcmp(names[i], "jump") == 0 || strcasestr(args, "ProxyJump") != NULL ||
+            strcasestr(args, "ProxyCommand") != NULL || strstr(args, "-J") != NULL)
+            return mark_bad(
+                t, arena,
+                "it is behind a proxy (ansible_%s: %.120s), which this version cannot use",
+                names[i], args);
+    }
+    const char *connection = NULL;
+    enum rc rc = read_text(t, inv, "connection", &connection, arena);
+    if (rc != RC_OK || t->bad != NULL || connection == NULL)
+        return rc;
+    if (strcmp(connection, "ssh") == 0 || strcmp(connection, "smart") == 0 ||
+        strcmp(connection, "paramiko") == 0 || strcmp(connection, "paramiko_ssh") == 0)
+        return RC_OK;
+    return mark_bad(t, arena, "ansible_connection=%.60s: muster reaches hosts over SSH only",
+                    connection);
+}
+
+enum rc target_init(struct target *t, const struct target_defaults *d, const struct inventory *inv,
+                    const struct inv_host *host, struct keys *keys, struct arena *arena,
+                    struct err *e)
+{
+    memset(t, 0, sizeof *t);
+    t->host = host;
+    t->address = host->name;
+    t->user = d->user;
+    t->port = d->port;
+    t->key_count = d->key_count;
+    memcpy(t->keys, d->keys, sizeof t->keys);
+    enum rc rc = read_text(t, inv, "host", &t->address, arena);
+    if (rc == RC_OK && t->address == host->name)
+        rc = read_text(t, inv, "ssh_host", &t->address, arena);
+    if (rc == RC_OK && t->bad == NULL && !d->user_given)
+        rc = read_text(t, inv, "user", &t->user, arena);
+    if (rc == RC_OK && t->bad == NULL && !d->user_given && t->user == d->user)
+        rc = read_text(t, inv, "ssh_user", &t->user, arena);
+    if (rc == RC_OK && t->bad == NULL && !d->port_given)
+        rc = read_port(t, inv, arena);
+    if (rc == RC_OK && t->bad == NULL && !d->keys_given)
+        rc = read_key(t, inv, keys, arena);
+    if (rc == RC_OK && t->bad == NULL)
+        rc = refuse_unsupported(t, inv, arena);
+    const char *alias = d->host_key_alias;
+    if (rc == RC_OK && t->bad == NULL && alias == NULL)
+        rc = read_text(t, inv, "host_key_alias", &alias, arena);
+    t->alias = alias != NULL;
+    t->key_name = alias != NULL ? alias : t->address;
+    return rc == RC_OK ? RC_OK : err_nomem(e);
+}

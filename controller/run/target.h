@@ -1,0 +1,54 @@
+/* Where and as whom to log in: a host of the inventory with its connection variables read.
+ *
+ * The command line wins over the inventory; muster_NAME wins over ansible_NAME. Values that cannot
+ * be used (templates, vault, a proxy that we cannot do) make that host's outcome bad-target and
+ * leave the others alone. Coordinator, before the run.
+ */
+#ifndef CONTROLLER_RUN_TARGET_H
+#define CONTROLLER_RUN_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/arena.h"
+#include "common/err.h"
+#include "controller/cli/options.h"
+#include "controller/ssh/keys.h"
+#include "controller/ssh/session.h"
+#include "inventory/inventory.h"
+
+struct target {
+    const struct inv_host *host;
+    const char *address;  /* what is resolved: ansible_host, or the name */
+    const char *key_name; /* what known_hosts is asked for: HostKeyAlias, or address */
+    const char *user;
+    uint16_t port;
+    uint8_t key_count;
+    uint8_t keys[SESSION_MAX_KEYS];
+    bool alias;      /* key_name is an alias: looked up without the port, as ssh does */
+    const char *bad; /* why it cannot be used (bad-target), or NULL */
+};
+
+/* What does not differ between hosts, found once. */
+struct target_defaults {
+    const char *user; /* -u, or who we are */
+    bool user_given, port_given;
+    uint16_t port;
+    uint8_t key_count; /* --key, or the user's default files */
+    uint8_t keys[SESSION_MAX_KEYS];
+    bool keys_given;
+    const char *host_key_alias; /* -O HostKeyAlias, or NULL */
+};
+
+/* Reads --key or the default key files into `keys`. RC_OK also without any key; errors of files
+ * that the user named are errors. Strings live in arena. */
+enum rc target_defaults_init(struct target_defaults *d, const struct options *o, struct keys *keys,
+                             struct arena *arena, struct err *e);
+
+/* Fills *t; files that variables name are added to `keys`. RC_NOMEM, or RC_OK with t->bad set where
+ * the host cannot be used. Strings live in arena or in the inventory. */
+enum rc target_init(struct target *t, const struct target_defaults *d, const struct inventory *inv,
+                    const struct inv_host *host, struct keys *keys, struct arena *arena,
+                    struct err *e);
+
+#endif

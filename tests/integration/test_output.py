@@ -1,0 +1,207 @@
+#!/usr/bin/python3
+"""What comes back: late, huge, empty, binary, hostile, and a reader who does not read."""
+import os
+import re
+import signal
+import subprocess
+
+from muster_case import MemoryWatch, MusterCase, main, stdout_of
+
+MIB = 1 << 20
+# What a run may weigh beyond what it is told to keep: the program, its libraries, its workers and,
+# under a sanitizer, several times that.
+BASE = 400 * MIB
+
+
+class Output(MusterCase):
+    def one(self, **kwargs):
+        f = self.fleet()
+        f.sshd('web', 1, **kwargs)
+        f.write()
+        return f
+
+    def test_output_after_the_end_of_stdout(self):
+        f = self.one()
+        r = self.run_on(f, 'all', '--', 'echo first; exec >&-; sleep 1; echo late >&2; exit 3')
+        h = r.hosts()['web1']
+        self.assertEqual((stdout_of(h), stdout_of(h, 'stderr'), h['exit_code']), (b'first\n', b'late\n', 3), r)
+
+    def test_output_of_a_child_that_outlives_the_command(self):
+        """sshd keeps the channel open while somebody holds the pipe: all of it belongs to the result."""
+        f = self.one()
+        r = self.run_on(f, 'all', '--', 'echo first; (sleep 1; echo second) & exit 4')
+        h = r.hosts()['web1']
+        self.assertEqual((stdout_of(h), h['exit_code']), (b'first\nsecond\n', 4), r)
+
+    def test_login_banner_of_100_kB(self):
+        f = self.fleet()
+        banner = f._file('banner', ('Password: do not answer me\n' * 4000)[:100000])
+        f.sshd('web', 1, config=[f'Banner {banner}'])
+        f.write()
+        r = self.run_on(f, 'all', '--', 'echo fine')
+        self.assertEqual(stdout_of(r.hosts()['web1']), b'fine\n', r)
+        self.assertEqual(r.code, 0, r)
+
+    def test_start_up_files_that_print(self):
+        f = self.fleet()
+        f.sshd('bash', 1, shell='/bin/bash', home={'.bashrc': 'echo noise on out; echo noise on err >&2\n'})
+        f.sshd('zsh', 1, shell='/usr/bin/zsh', home={'.zshenv': 'echo noise on out\n'})
+        f.sshd('fish', 1, shell='/usr/bin/fish', home={'.config/fish/config.fish': 'echo noise on out\n'})
+        f.write()
+        r = self.run_on(f, 'all', '--', 'echo mine; exit 5')
+        for name, h in r.hosts().items():
+            self.assertEqual((h['status'], h['exit_code']), ('failed', 5), f'{name}: {r}')
+            self.assertEqual(stdout_of(h).decode().split('\n')[-2], 'mine', f'{name}: {r}')
+
+    def test_no_output_at_all(self):
+        f = self.one()
+        r = self.run_on(f, 'all', '--', 'true')
+        h = r.hosts()['web1']
+        self.assertEqual((h['status'], stdout_of(h), stdout_of(h, 'stderr')), ('ok', b'', b''), r)
+        for form in ('group', 'stream', 'csv', 'table', 'none'):
+            self.assertEqual(self.run_on(f, 'all', '--', 'true', output=form).code, 0, form)
+
+    def test_bytes_that_are_not_utf8(self):
+        f = self.one()
+        r = self.run_on(f, 'all', '--', "printf '\\377\\376\\000\\200abc\\n\\303'")
+        h = r.hosts()['web1']
+        self.assertIn('stdout_base64', h, r)
+        self.assertEqual(stdout_of(h), b'\xff\xfe\x00\x80abc\n\xc3')
+
+    def test_every_byte_survives(self):
+        f = self.one()
+        everything = bytes(range(256)) * 512
+        path = f._file('bytes', '')
+        with open(path, 'wb') as out:
+            out.write(everything)
+        r = self.run_on(f, 'all', '--', 'cat', path)
+        self.assertEqual(stdout_of(r.hosts()['web1']), everything)
+        r = self.run_on(f, '--stdin', path, 'all', '--', 'cat')
+        self.assertEqual(stdout_of(r.hosts()['web1']), everything)
+
+    def test_terminal_escapes_are_shown_not_sent(self):
+        f = self.fleet()
+        f.sshd('web', 2)
+        evil = 'ev\x1b]0;owned\x07il'
+        f.sshd('evil', names=[evil])
+        f.write()
+        for form in ('group', 'stream', 'table', None):
+            r = self.run_on(f, 'all', '--', "printf 'a\\033[31mred\\033]0;title\\007\\233x\\r\\010\\n'; "
+                            "printf '\\033[2J\\n' >&2; exit 1", output=form)
+            for stream in (r.raw, r.raw_err):
+                for byte in (b'\x1b', b'\x07', b'\x9b', b'\x08', b'\r'):
+                    self.assertNotIn(byte, stream, f'{form}: {r}')
+        on_tty = self.on_pty(self.argv(f, '--yes', '--color', 'never', '--progress', 'never', 'all', '--',
+                                       "printf 'a\\033[31mred\\033]0;title\\007\\n'"))
+        self.assertNotIn(b'\x1b[31m', on_tty)
+        self.assertNotIn(b'\x07', on_tty)
+
+    def on_pty(self, argv):
+        """The bytes that a terminal would see."""
+        master, slave = os.openpty()
+        p = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=self.env,
+                             start_new_session=True)
+        os.close(slave)
+        got = b''
+        while True:
+            try:
+                chunk = os.read(master, 65536)
+            except OSError:
+                break
+            if not chunk:
+                break
+            got += chunk
+        os.close(master)
+        p.wait()
+        return got
+
+    def test_300_MB_from_one_host(self):
+        f = self.one()
+        p = self.start_on(f, '--max-output', '300M', '--max-memory', '32M', 'all', '--',
+                          'head -c 300000000 /dev/zero | tr "\\0" x', output='none')
+        watch = MemoryWatch(p.pid)
+        r = self.finish(p)
+        peak = watch.total()
+        self.assertEqual(r.code, 0, r)
+        self.assertLess(peak, BASE + 64 * MIB, f'{peak / MIB:.0f} MiB')
+
+    def test_300_MB_through_a_pipe(self):
+        """Streamed, nothing is lost and little is held."""
+        f = self.one()
+        p = self.start_on(f, '-N', '--max-memory', '32M', 'all', '--', 'yes 0123456789abcde | head -c 300000000',
+                          output='stream')
+        watch = MemoryWatch(p.pid)
+        count = 0
+        while chunk := p.stdout.read1(1 << 16):
+            count += len(chunk)
+        r = self.finish(p)
+        peak = watch.total()
+        self.assertEqual((r.code, count), (0, 300000000), r)
+        self.assertLess(peak, BASE + 64 * MIB, f'{peak / MIB:.0f} MiB')
+
+    def test_1_MB_from_each_of_500_hosts(self):
+        f = self.fleet()
+        f.sshd('web', 500)
+        f.write()
+        # Distinct per host, so that grouping by content cannot help.
+        p = self.start_on(f, '--yes', '--max-memory', '64M', '--out-dir', os.path.join(self.dir, 'out'), 'all', '--',
+                          'yes "$MUSTER_HOST" | head -c 1000000', output='none')
+        watch = MemoryWatch(p.pid)
+        r = self.finish(p)
+        peak = watch.total()
+        self.assertEqual(r.code, 0, r)
+        self.assertLess(peak, BASE + 128 * MIB, f'{peak / MIB:.0f} MiB')
+        sizes = {os.path.getsize(os.path.join(d, n)) for d, _, names in os.walk(os.path.join(self.dir, 'out'))
+                 for n in names if 'err' not in n}
+        self.assertIn(1000000, sizes)
+
+    def test_output_past_the_cap_is_counted(self):
+        f = self.one()
+        r = self.run_on(f, '--max-output', '1000', 'all', '--', 'head -c 50000 /dev/zero | tr "\\0" x')
+        h = r.hosts()['web1']
+        self.assertEqual(h['status'], 'ok', r)
+        self.assertLessEqual(len(stdout_of(h)), 1000)
+        self.assertTrue([k for k, v in h.items() if re.search('trunc|dropped|omitted|bytes', k)], h.keys())
+
+    def test_a_reader_that_stalls_stops_the_clocks(self):
+        """Nobody reads for longer than --timeout and --silence-timeout allow; the command could not
+        go on for our sake, so that is no timeout of its own."""
+        f = self.one()
+        p = self.start_on(f, '-N', '--timeout', '5s', '--silence-timeout', '2s', 'all', '--',
+                          'yes 0123456789abcde | head -c 30000000', output='stream')
+        first = p.stdout.read1(1000)
+        self.assertTrue(first)
+        # What is under test is time that passes while nobody reads.
+        subprocess.run(['sleep', '8'], check=True)
+        count = len(first)
+        while chunk := p.stdout.read1(1 << 16):
+            count += len(chunk)
+        r = self.finish(p)
+        self.assertEqual((r.code, count), (0, 30000000), r)
+
+    def test_a_reader_that_goes_away(self):
+        f = self.one()
+        p = self.start_on(f, 'all', '--', 'yes | head -c 100000000', output='stream')
+        p.stdout.read1(1000)
+        p.stdout.close()
+        p.stdout = None
+        err = p.stderr.read()
+        p.wait()
+        self.assertNotEqual(p.returncode, -signal.SIGSEGV, err)
+        self.assertNotIn(b'Sanitizer', err)
+
+    def test_stream_lines_are_whole(self):
+        f = self.fleet()
+        f.sshd('web', 20)
+        f.write()
+        r = self.run_on(f, 'all', '--', 'for i in 1 2 3 4 5 6 7 8 9; do printf "%s-" "$MUSTER_HOST"; '
+                        'printf "%s\\n" $i; done; printf end', output='stream')
+        lines = r.out.split('\n')
+        for i in range(1, 21):
+            mine = [line for line in lines if line.startswith(f'web{i}:')]
+            self.assertEqual([line.split(': ', 1)[1] for line in mine],
+                             [f'web{i}-{n}' for n in range(1, 10)] + ['end'], r)
+
+
+if __name__ == '__main__':
+    main()

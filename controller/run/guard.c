@@ -101,7 +101,7 @@ static enum rc ask(FILE *tty, const struct selection *targets, struct err *e)
     return rc;
 }
 
-static enum rc check_size(const struct selection *targets, struct err *e)
+static enum rc check_size(const struct options *o, const struct selection *targets, struct err *e)
 {
     char count[NUM_TEXT];
     num_count_text(count, targets->count);
@@ -109,9 +109,9 @@ static enum rc check_size(const struct selection *targets, struct err *e)
         isatty(STDIN_FILENO) == 1 || isatty(STDERR_FILENO) == 1 ? fopen("/dev/tty", "r+e") : NULL;
     if (tty == NULL)
         return err_set(e, RC_USAGE,
-                       "this runs on %s hosts (more than %d) and there is no terminal to ask: say "
+                       "this runs on %s hosts (more than %u) and there is no terminal to ask: say "
                        "--expect %zu, or --yes",
-                       count, GUARD_HOSTS, targets->count);
+                       count, o->guard, targets->count);
     enum rc rc = ask(tty, targets, e);
     fclose(tty);
     return rc;
@@ -123,7 +123,7 @@ enum rc guard_check(const struct options *o, const struct inventory *inv,
     enum rc rc = check_protected(o, inv, targets, e);
     if (rc == RC_OK && o->expect_set)
         return check_expected(o, targets->count, e);
-    if (rc != RC_OK || o->yes || o->dry_run || targets->count <= GUARD_HOSTS)
+    if (rc != RC_OK || o->yes || o->dry_run || o->guard == 0 || targets->count <= o->guard)
         return rc;
-    return check_size(targets, e);
+    return check_size(o, targets, e);
 }

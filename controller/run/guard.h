@@ -7,9 +7,8 @@
 #include "inventory/inventory.h"
 #include "inventory/pattern.h"
 
-enum { GUARD_HOSTS = 50 }; /* more than this many need a count, --expect or --yes */
-
-/* RC_OK: go on. RC_CANCELLED: the person said no. RC_USAGE: what is missing is in the message.
+/* More hosts than --guard (50) need a count, --expect or --yes; protected ones --allow-protected.
+ * RC_OK: go on. RC_CANCELLED: the person said no. RC_USAGE: what is missing is in the message.
  * Asks on the terminal (/dev/tty) and waits there: before the run. */
 enum rc guard_check(const struct options *o, const struct inventory *inv,
                     const struct selection *targets, struct err *e);

@@ -217,17 +217,3 @@ enum rc wrap_line(const struct wrap_command *w, const char *host, uint32_t rank,
                        WRAP_MAX);
     return rc == RC_NOMEM ? err_nomem(e) : rc;
 }
-
-char wrap_suspicious(const char *const *words, size_t count)
-{
-    if (count < 2)
-        return 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t at = strcspn(words[i], "*$|;<>&");
-        /* A word that is only partly special may be a pattern for the program itself: grep 'a|b'.
-         */
-        if (words[i][at] != '\0' && strchr(words[i], ' ') == NULL)
-            return words[i][at];
-    }
-    return 0;
-}

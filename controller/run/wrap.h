@@ -45,8 +45,4 @@ enum rc wrap_line(const struct wrap_command *w, const char *host, uint32_t rank,
 /* Appends one word quoted for every login shell. Text with a line break is refused (RC_PARSE). */
 enum rc wrap_quote_any_shell(struct buf *out, const char *s, size_t n);
 
-/* "a word holds * or | or ;": the character that a person may have meant for the remote shell, in
- * a command of several words; 0 when there is none. For a hint. */
-char wrap_suspicious(const char *const *words, size_t count);
-
 #endif

@@ -1,0 +1,478 @@
+/* One host's way through an attempt: resolve its name, take a place at its server's gate, hand it
+ * to a worker, hear how it ended; the next address, or another handshake, where that may help.
+ *
+ * Retries are the scheduler's; the meaning of an end is outcome's. Loop thread only.
+ */
+#include "controller/run/run_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/num.h"
+#include "common/str.h"
+
+static const struct target *target_of(const struct attempt *a)
+{
+    return &a->run->plan->targets[a->target];
+}
+
+static void list_add(struct run *r, struct attempt *a)
+{
+    a->prev = r->newest;
+    a->next = NULL;
+    *(r->newest != NULL ? &r->newest->next : &r->oldest) = a;
+    r->newest = a;
+}
+
+static void list_remove(struct run *r, struct attempt *a)
+{
+    *(a->prev != NULL ? &a->prev->next : &r->oldest) = a->next;
+    *(a->next != NULL ? &a->next->prev : &r->newest) = a->prev;
+    a->prev = a->next = NULL;
+}
+
+static uint64_t budget_left(const struct attempt *a)
+{
+    return a->used_ms < a->budget_ms ? a->budget_ms - a->used_ms : 0;
+}
+
+/* The attempt is over: its result is in a->result. The scheduler decides what follows. */
+static void finish(struct attempt *a)
+{
+    struct run *r = a->run;
+    must(a->state != ATTEMPT_RESTING);
+    if (a->state == ATTEMPT_RESOLVING)
+        r->resolving--;
+    a->state = ATTEMPT_RESTING;
+    a->end_ms = clock_ms();
+    a->job = 0;
+    list_remove(r, a);
+    if (outcome_before_command(&a->result.outcome))
+        r->last_before = a->result.outcome.problem;
+    struct sched_event ev = {.type = SCHED_EV_FINISHED,
+                             .target = a->target,
+                             .outcome = &a->result.outcome,
+                             .connect_ms_used = a->used_ms};
+    run_event(r, &ev);
+}
+
+__attribute__((format(printf, 4, 5))) static void fail(struct attempt *a, enum problem problem,
+                                                       enum phase phase, const char *fmt, ...)
+{
+    struct outcome *o = &a->result.outcome;
+    outcome_init(o);
+    o->problem = problem;
+    o->phase = phase;
+    char text[sizeof o->detail];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    str_escape_to(o->detail, sizeof o->detail, text, strlen(text), 0);
+    finish(a);
+}
+
+/* ---- the gate ---- */
+
+/* What one sshd is told apart by: address and port, without padding. */
+static size_t server_key(const union resolve_addr *addr, uint8_t key[18])
+{
+    if (addr->sa.sa_family == AF_INET6) {
+        memcpy(key, &addr->in6.sin6_addr, 16);
+        memcpy(key + 16, &addr->in6.sin6_port, 2);
+        return 18;
+    }
+    memcpy(key, &addr->in.sin_addr, 4);
+    memcpy(key + 4, &addr->in.sin_port, 2);
+    return 6;
+}
+
+static void hand_over(struct attempt *a);
+
+static void leave_gate(struct run *r, uint32_t target)
+{
+    uint32_t next;
+    if (gate_release(r->gate, target, &next) && r->attempts[next] != NULL &&
+        r->attempts[next]->state == ATTEMPT_GATED)
+        hand_over(r->attempts[next]);
+}
+
+static void enter_gate(struct attempt *a)
+{
+    uint8_t key[18];
+    bool granted = false;
+    size_t len = server_key(&a->addrs[a->addr_next], key);
+    a->state = ATTEMPT_GATED;
+    a->phase = PHASE_CONNECT;
+    if (gate_acquire(a->run->gate, key, len, a->target, &granted, NULL) != RC_OK)
+        fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_CONNECT, "out of memory");
+    else if (granted)
+        hand_over(a);
+}
+
+/* ---- the worker ---- */
+
+/* With other addresses left the first may not use up the whole bound on a silent network. */
+static uint64_t tcp_budget(const struct attempt *a)
+{
+    return a->addr_next + 1 < a->addr_count ? budget_left(a) / 2 : 0;
+}
+
+static enum rc start_job(struct attempt *a, const char *types, struct buf *line, struct err *e)
+{
+    struct run *r = a->run;
+    const struct target *t = target_of(a);
+    const struct options *o = r->options;
+    enum rc rc = wrap_line(r->plan->command, t->host->name, a->target, r->count, line, e);
+    if (rc != RC_OK)
+        return rc;
+    struct session_spec spec = {
+        .label = t->host->name,
+        .addr = a->addrs[a->addr_next],
+        .user = t->user,
+        .key_count = t->key_count,
+        .hostkey_types = types,
+        .command = line->data,
+        .command_len = line->len,
+        .use_stdin = r->plan->input != NULL,
+        .connect_budget_ms = budget_left(a),
+        .tcp_budget_ms = tcp_budget(a),
+        .run_timeout_ms = o->timeout_ms,
+        .silence_timeout_ms = o->silence_timeout_ms,
+    };
+    for (unsigned i = 0; i < t->key_count; i++)
+        spec.keys[i] = t->keys[i];
+    return pool_start(r->pool, a->job, &spec, e);
+}
+
+static void hand_over(struct attempt *a)
+{
+    struct run *r = a->run;
+    const struct target *t = target_of(a);
+    char types[256];
+    if (budget_left(a) == 0) {
+        leave_gate(r, a->target);
+        fail(a, PROBLEM_CONNECT_TIMEOUT, PHASE_CONNECT, "the connect bound was used up");
+        return;
+    }
+    if (a->retry_types[0] != '\0')
+        memcpy(types, a->retry_types, sizeof types);
+    else
+        trust_types(r->trust, t->key_name, t->alias ? 22 : t->port, types, sizeof types);
+    struct buf line;
+    struct err e = {0};
+    buf_init(&line, 2 * WRAP_MAX);
+    a->job = (uint64_t)++r->serial << 32 | a->target;
+    a->step_ms = clock_ms();
+    a->state = ATTEMPT_WORKING;
+    enum rc rc = start_job(a, types, &line, &e);
+    buf_fini(&line);
+    if (rc == RC_OK)
+        return;
+    leave_gate(r, a->target);
+    if (rc == RC_NOTFOUND)
+        fail(a, PROBLEM_WORKER_DIED, PHASE_CONNECT, "no worker process is left");
+    else
+        fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_CONNECT, "%s", e.msg);
+}
+
+/* Is it this address that failed, and is there another? */
+static bool next_address(const struct attempt *a, const struct session_result *res)
+{
+    if (a->cancelled || a->sent || a->addr_next + 1 >= a->addr_count || budget_left(a) == 0)
+        return false;
+    switch (res->outcome.problem) {
+    case PROBLEM_CONNECT_REFUSED:
+    case PROBLEM_CONNECT_TIMEOUT:
+    case PROBLEM_CONNECT_FAILED: return true;
+    default: return false;
+    }
+}
+
+static struct attempt *attempt_of(struct run *r, uint64_t job)
+{
+    struct attempt *a = r->attempts[(uint32_t)job];
+    return a != NULL && a->job == job ? a : NULL;
+}
+
+static void on_hostkey(void *user, uint64_t job, const char *key_type, const void *blob, size_t len)
+{
+    struct run *r = user;
+    struct attempt *a = attempt_of(r, job);
+    if (a == NULL)
+        return;
+    const struct target *t = target_of(a);
+    a->phase = PHASE_HOST_KEY;
+    enum rc rc = trust_ask(r->trust, job, t->key_name, t->alias ? 22 : t->port, key_type, blob, len,
+                           a->reshaken);
+    if (rc != RC_OK)
+        pool_hostkey_answer(r->pool, job, HOSTKEY_REJECT, PROBLEM_LOCAL_RESOURCE, "out of memory");
+}
+
+void attempt_on_trust(void *user, uint64_t job, const struct trust_answer *answer)
+{
+    struct run *r = user;
+    struct attempt *a = attempt_of(r, job);
+    if (a == NULL)
+        return;
+    if (answer->retry_types[0] != '\0')
+        memcpy(a->retry_types, answer->retry_types, sizeof a->retry_types);
+    if (answer->accept)
+        a->phase = PHASE_AUTH;
+    pool_hostkey_answer(r->pool, job, answer->accept ? HOSTKEY_ACCEPT : HOSTKEY_REJECT,
+                        answer->problem, answer->detail);
+}
+
+static void on_authenticated(void *user, uint64_t job)
+{
+    struct run *r = user;
+    struct attempt *a = attempt_of(r, job);
+    if (a == NULL)
+        return;
+    a->phase = PHASE_OPEN;
+    leave_gate(r, a->target);
+    run_pump(r);
+}
+
+static void on_sent(void *user, uint64_t job)
+{
+    struct run *r = user;
+    struct attempt *a = attempt_of(r, job);
+    if (a == NULL)
+        return;
+    a->phase = PHASE_RUN;
+    a->sent = true;
+    a->used_ms += clock_ms() - a->step_ms;
+    record_sent(r->record, a->target);
+    run_event(r, &(struct sched_event){.type = SCHED_EV_SENT, .target = a->target});
+    run_pump(r);
+}
+
+static void on_data(void *user, uint64_t job, bool is_stderr, const void *p, size_t n)
+{
+    struct run *r = user;
+    struct attempt *a = attempt_of(r, job);
+    if (a != NULL)
+        output_data(r->output, a->target, is_stderr, p, n);
+}
+
+static void on_done(void *user, uint64_t job, const struct session_result *result)
+{
+    struct run *r = user;
+    struct attempt *a = attempt_of(r, job);
+    if (a == NULL)
+        return;
+    if (!a->sent)
+        a->used_ms += clock_ms() - a->step_ms;
+    a->job = 0;
+    leave_gate(r, a->target);
+    if (a->retry_types[0] != '\0' && !a->reshaken && !a->cancelled && budget_left(a) > 0 &&
+        result->outcome.problem == PROBLEM_HOST_KEY_CHANGED) {
+        a->reshaken = true;
+        enter_gate(a);
+    } else if (next_address(a, result)) {
+        a->addr_next++;
+        enter_gate(a);
+    } else {
+        a->result = *result;
+        finish(a);
+    }
+    run_pump(r);
+}
+
+static void on_trouble(void *user, enum rc rc, const char *message, bool all_dead)
+{
+    struct run *r = user;
+    if (rc == RC_CRYPTO)
+        log_warn("%s", message);
+    else
+        log_error("%s%s", message, all_dead ? "; no worker is left" : "");
+    run_pump(r);
+}
+
+const struct pool_ops attempt_pool_ops = {
+    .hostkey = on_hostkey,
+    .authenticated = on_authenticated,
+    .sent = on_sent,
+    .data = on_data,
+    .done = on_done,
+    .trouble = on_trouble,
+};
+
+/* ---- names ---- */
+
+static void stop_lookup(struct attempt *a)
+{
+    a->lookup = NULL;
+    a->used_ms += clock_ms() - a->step_ms;
+    a->run->resolving--;
+    a->state = ATTEMPT_GATED;
+}
+
+static void on_resolved(void *user, const struct resolve_result *result)
+{
+    struct attempt *a = user;
+    struct run *r = a->run;
+    stop_lookup(a);
+    if (result->problem != PROBLEM_NONE) {
+        fail(a, result->problem, PHASE_RESOLVE, "%s: %s", target_of(a)->address, result->detail);
+    } else {
+        a->addr_count = (uint8_t)result->count;
+        a->addr_next = 0;
+        memcpy(a->addrs, result->addrs, result->count * sizeof a->addrs[0]);
+        enter_gate(a);
+    }
+    run_pump(r);
+}
+
+/* Look-ups have no bound of their own in the system: the beat ends those past theirs. */
+void attempt_check_lookups(struct run *r)
+{
+    uint64_t now = clock_ms();
+    for (struct attempt *a = r->oldest, *next; r->resolving > 0 && a != NULL; a = next) {
+        next = a->next;
+        if (a->state != ATTEMPT_RESOLVING || now - a->step_ms < budget_left(a))
+            continue;
+        char bound[NUM_TEXT];
+        resolver_cancel(r->resolver, a->lookup);
+        stop_lookup(a);
+        fail(a, PROBLEM_DNS_TIMEOUT, PHASE_RESOLVE, "%s: no answer after %s", target_of(a)->address,
+             num_duration_text(bound, r->options->connect_timeout_ms));
+    }
+    run_pump(r);
+}
+
+static void start_lookup(struct attempt *a)
+{
+    struct run *r = a->run;
+    const struct target *t = target_of(a);
+    struct err e = {0};
+    a->state = ATTEMPT_RESOLVING;
+    a->phase = PHASE_RESOLVE;
+    a->step_ms = clock_ms();
+    r->resolving++;
+    if (resolver_start(r->resolver, t->address, t->port, on_resolved, a, &a->lookup, &e) != RC_OK)
+        fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_RESOLVE, "%s", e.msg);
+}
+
+/* ---- start, cancel, final ---- */
+
+/* A host for which there is not even memory to start it: reported without an attempt. */
+static void start_failed(struct run *r, uint32_t target)
+{
+    struct outcome o;
+    outcome_init(&o);
+    o.problem = PROBLEM_LOCAL_RESOURCE;
+    o.phase = PHASE_CONNECT;
+    snprintf(o.detail, sizeof o.detail, "out of memory");
+    run_event(r, &(struct sched_event){.type = SCHED_EV_FINISHED, .target = target, .outcome = &o});
+}
+
+void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t budget_ms)
+{
+    struct attempt *a = r->attempts[target];
+    if (a == NULL)
+        a = r->attempts[target] = mem_calloc(1, sizeof *a);
+    if (a == NULL) {
+        start_failed(r, target);
+        return;
+    }
+    *a = (struct attempt){.run = r,
+                          .target = target,
+                          .number = number,
+                          .budget_ms = budget_ms,
+                          .start_ms = clock_ms(),
+                          .start_wall_us = clock_wall_us()};
+    outcome_init(&a->result.outcome);
+    list_add(r, a);
+    output_started(r->output, target, number);
+    const char *bad = target_of(a)->bad;
+    if (bad == NULL) {
+        start_lookup(a);
+        return;
+    }
+    a->state = ATTEMPT_GATED;
+    fail(a, PROBLEM_BAD_TARGET, PHASE_RESOLVE, "%s", bad);
+}
+
+void attempt_cancel(struct run *r, uint32_t target, enum problem why)
+{
+    struct attempt *a = r->attempts[target];
+    if (a == NULL || a->state == ATTEMPT_RESTING)
+        return;
+    a->cancelled = true;
+    a->why = why;
+    if (a->state == ATTEMPT_WORKING && a->job != 0) {
+        pool_cancel(r->pool, a->job, why, false);
+        return;
+    }
+    enum phase phase = a->state == ATTEMPT_RESOLVING ? PHASE_RESOLVE : PHASE_CONNECT;
+    if (a->state == ATTEMPT_RESOLVING) {
+        resolver_cancel(r->resolver, a->lookup);
+        stop_lookup(a);
+    }
+    leave_gate(r, target);
+    fail(a, why, phase, "before a connection was made");
+}
+
+static void fill_result(const struct run *r, uint32_t target, struct output_result *out,
+                        char address[INET6_ADDRSTRLEN])
+{
+    const struct attempt *a = r->attempts[target];
+    const struct target *t = &r->plan->targets[target];
+    address[0] = '\0';
+    *out = (struct output_result){.target = target,
+                                  .address = address,
+                                  .port = t->port,
+                                  .user = t->user,
+                                  .server_banner = ""};
+    if (a == NULL)
+        return;
+    const union resolve_addr *addr = &a->addrs[a->addr_next];
+    if (a->addr_count > 0 && addr->sa.sa_family == AF_INET6)
+        uv_ip6_name(&addr->in6, address, INET6_ADDRSTRLEN);
+    else if (a->addr_count > 0)
+        uv_ip4_name(&addr->in, address, INET6_ADDRSTRLEN);
+    out->attempts = a->number;
+    out->started_wall_us = a->start_wall_us;
+    out->duration_us = (a->end_ms - a->start_ms) * 1000;
+    out->connect_us = a->result.timing.sent;
+    out->server_banner = a->result.server_banner;
+    out->timing = a->result.timing;
+}
+
+void attempt_final(struct run *r, uint32_t target, enum problem problem)
+{
+    struct attempt *a = r->attempts[target];
+    struct outcome o;
+    outcome_init(&o);
+    /* No attempt and yet an end of its own: there was no memory to start it. */
+    o.problem = problem == PROBLEM_NONE && a == NULL ? PROBLEM_LOCAL_RESOURCE : problem;
+    struct output_result result;
+    char address[INET6_ADDRSTRLEN];
+    fill_result(r, target, &result, address);
+    result.outcome = problem == PROBLEM_NONE && a != NULL ? &a->result.outcome : &o;
+    output_result(r->output, &result);
+    struct buf json;
+    buf_init(&json, 1u << 30);
+    if (output_host_json(r->output, &result, true, &json) == RC_OK)
+        record_result(r->record, (const char *)json.data, json.len);
+    else
+        log_warn("out of memory: the record lacks the result of one host");
+    buf_fini(&json);
+    r->attempts[target] = NULL;
+    mem_free(a);
+}
+
+void attempts_free(struct run *r)
+{
+    for (uint32_t i = 0; r->attempts != NULL && i < r->count; i++)
+        mem_free(r->attempts[i]);
+    mem_free(r->attempts);
+    r->attempts = NULL;
+    r->oldest = r->newest = NULL;
+}

@@ -1,0 +1,409 @@
+/* See run.h. Setting up, the pump between events and actions, and taking down.
+ *
+ *   callback ─ run_event ─┐                      ┌─ attempt_start / attempt_cancel
+ *   callback ─ run_event ─┴─ run_pump ─ sched ───┼─ attempt_final → output, record
+ *                                                └─ done → handles close → the loop ends
+ */
+#include "controller/run/run.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "controller/run/run_internal.h"
+
+/* ---- events in, actions out ---- */
+
+void run_event(struct run *r, const struct sched_event *ev)
+{
+    if (r->head == r->tail)
+        r->head = r->tail = 0;
+    /* An event that cannot be stored would leave its host without an end: the run could never
+     * finish. There is no honest way on. */
+    must(mem_grow(&r->events, &r->cap, r->tail + 1, sizeof *r->events) == 0);
+    struct pending_event *p = &r->events[r->tail++];
+    p->ev = *ev;
+    if (ev->outcome != NULL)
+        p->outcome = *ev->outcome;
+}
+
+static void begin_close(struct run *r);
+
+static void note_stopped(struct run *r, enum problem why)
+{
+    r->end.stopped = why;
+    if (why == PROBLEM_NOT_STARTED_BREAKER)
+        r->end.breaker_problem = r->last_before;
+}
+
+static void act(struct run *r, const struct sched_action *a)
+{
+    switch (a->type) {
+    case SCHED_DO_START: attempt_start(r, a->target, a->attempt, a->budget_ms); break;
+    case SCHED_DO_CANCEL: attempt_cancel(r, a->target, a->problem); break;
+    case SCHED_DO_FINAL: attempt_final(r, a->target, a->problem); break;
+    case SCHED_DO_STOPPED: note_stopped(r, a->problem); break;
+    case SCHED_DO_DONE: r->done = true; break;
+    }
+}
+
+static void on_wake(uv_timer_t *t)
+{
+    struct run *r = t->data;
+    run_event(r, &(struct sched_event){.type = SCHED_EV_TICK});
+    run_pump(r);
+}
+
+static void set_wake(struct run *r, uint64_t at)
+{
+    if (at == UINT64_MAX) {
+        uv_timer_stop(&r->wake);
+        return;
+    }
+    uint64_t now = clock_ms();
+    uv_update_time(&r->loop);
+    uv_timer_start(&r->wake, on_wake, at > now ? at - now : 0, 0);
+}
+
+/* The scheduler's actions are valid until its next step, and acting may bring new events: they
+ * queue, and are taken after all actions of this step. */
+void run_pump(struct run *r)
+{
+    if (r->pumping)
+        return;
+    r->pumping = true;
+    uint64_t wake = 0;
+    bool stepped = false;
+    while (r->head < r->tail && !r->done) {
+        struct pending_event p = r->events[r->head++];
+        if (p.ev.outcome != NULL)
+            p.ev.outcome = &p.outcome;
+        struct sched_actions actions = {0};
+        must(sched_step(r->sched, clock_ms(), &p.ev, &actions) == RC_OK);
+        for (size_t i = 0; i < actions.count; i++)
+            act(r, &actions.items[i]);
+        wake = actions.wake_at_ms;
+        stepped = true;
+    }
+    r->pumping = false;
+    if (r->done)
+        begin_close(r);
+    else if (stepped)
+        set_wake(r, wake);
+}
+
+/* ---- the loop's own handles ---- */
+
+static void apply_stall(struct run *r)
+{
+    r->stalled = r->stall_wanted;
+    if (r->stalled)
+        pool_pause(r->pool);
+    else
+        pool_resume(r->pool);
+    run_event(r, &(struct sched_event){.type = r->stalled ? SCHED_EV_PAUSE : SCHED_EV_RESUME});
+    run_pump(r);
+}
+
+/* Once per turn, before the loop waits: what must not be done from inside a write. */
+static void on_prepare(uv_prepare_t *p)
+{
+    struct run *r = p->data;
+    if (r->done)
+        return;
+    if (r->stall_wanted != r->stalled)
+        apply_stall(r);
+    if (r->done || r->reader_gone || writer_broken(r->out) == 0)
+        return;
+    r->reader_gone = true;
+    log_info("nobody reads our output any more: cancelling");
+    run_event(r, &(struct sched_event){.type = SCHED_EV_CANCEL});
+    run_pump(r);
+}
+
+static void on_writer(void *user, bool stalled)
+{
+    struct run *r = user;
+    r->stall_wanted = stalled;
+}
+
+static void on_beat(uv_timer_t *t)
+{
+    struct run *r = t->data;
+    attempt_check_lookups(r);
+    if (r->done)
+        return;
+    record_flush(r->record);
+    watch_beat(r);
+}
+
+static enum rc uv_failed(int status, const char *what, struct err *e)
+{
+    return status == 0 ? RC_OK : err_sys(e, -status, "%s", what);
+}
+
+static enum rc open_handles(struct run *r, struct err *e)
+{
+    uv_timer_init(&r->loop, &r->wake);
+    uv_timer_init(&r->loop, &r->beat);
+    uv_prepare_init(&r->loop, &r->prepare);
+    r->wake.data = r->beat.data = r->prepare.data = r;
+    r->handles_open = true;
+    enum rc rc = uv_failed(uv_timer_start(&r->beat, on_beat, BEAT_MS, BEAT_MS), "timer", e);
+    if (rc == RC_OK)
+        rc = uv_failed(uv_prepare_start(&r->prepare, on_prepare), "loop", e);
+    return rc;
+}
+
+/* ---- taking down: every handle is closed, then the loop runs out of work ---- */
+
+static void begin_close(struct run *r)
+{
+    if (r->closing++ > 0)
+        return;
+    watch_close(r);
+    if (r->handles_open) {
+        uv_close((uv_handle_t *)&r->wake, NULL);
+        uv_close((uv_handle_t *)&r->beat, NULL);
+        uv_close((uv_handle_t *)&r->prepare, NULL);
+    }
+    if (r->resolver != NULL)
+        resolver_close(r->resolver, NULL, NULL);
+    trust_close(r->trust);
+    if (r->pool_attached)
+        pool_close(r->pool, NULL, NULL);
+    if (r->out != NULL)
+        writer_detach(r->out, NULL, NULL);
+    if (r->err != NULL)
+        writer_detach(r->err, NULL, NULL);
+}
+
+/* ---- setting up ---- */
+
+static void sched_options(const struct options *o, struct sched_opts *s)
+{
+    memset(s, 0, sizeof *s);
+    s->fanout = o->fanout;
+    s->rate = o->rate;
+    s->retries = o->retries;
+    memcpy(s->retry_on, o->retry_on, sizeof s->retry_on);
+    s->retry_on_count = o->retry_on_count;
+    s->connect_timeout_ms = o->connect_timeout_ms;
+    s->deadline_ms = o->deadline_ms;
+    s->max_fail_set = o->max_fail_set;
+    s->max_fail = o->max_fail;
+    s->max_fail_percent = o->max_fail_percent;
+    memcpy(s->waves, o->waves, sizeof s->waves);
+    s->wave_count = o->wave_count;
+    s->breaker = o->no_breaker ? 0 : 20;
+    s->backoff_base_ms = 250;
+    s->backoff_max_ms = 5000;
+    randombytes_buf(&s->seed, sizeof s->seed);
+}
+
+/* One descriptor per host under way, in each worker; the rest is for us. */
+static void fit_fanout(struct sched_opts *s, unsigned workers)
+{
+    struct rlimit lim;
+    if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_max == RLIM_INFINITY)
+        return;
+    uint64_t room = lim.rlim_max > 128 ? (uint64_t)(lim.rlim_max - 64) * workers : 64;
+    if (s->fanout <= room)
+        return;
+    log_warn("the limit of %llu open files leaves room for %llu hosts at a time: --fanout lowered "
+             "(raise it with ulimit -n)",
+             (unsigned long long)lim.rlim_max, (unsigned long long)room);
+    s->fanout = (uint32_t)room;
+}
+
+static void digest_text(const char *text, char *dst, size_t cap)
+{
+    uint8_t sum[32];
+    char hex[65];
+    crypto_generichash(sum, sizeof sum, (const uint8_t *)text, strlen(text), NULL, 0);
+    sodium_bin2hex(hex, sizeof hex, sum, sizeof sum);
+    snprintf(dst, cap, "blake2b:%s", hex);
+}
+
+static enum rc open_record(struct run *r, struct err *e)
+{
+    const struct options *o = r->options;
+    struct strings argv = {0};
+    struct buf state, replay;
+    char digest[96];
+    buf_init(&state, 8192);
+    buf_init(&replay, 1 << 20);
+    const char **names = mem_alloc(r->count * sizeof *names);
+    enum rc rc = names != NULL ? RC_OK : err_nomem(e);
+    for (uint32_t i = 0; rc == RC_OK && i < r->count; i++)
+        names[i] = r->plan->selection->hosts[i]->name;
+    if (rc == RC_OK)
+        rc = record_state_dir(o->state_dir, &state, e);
+    if (rc == RC_OK && (rc = options_replay_json(o, &replay)) != RC_OK)
+        err_set(e, rc, "the record: %s", rc_name(rc));
+    if (rc == RC_OK)
+        rc = options_safe_argv(r->plan->options, &argv, e);
+    if (rc == RC_OK) {
+        digest_text(r->plan->command_text, digest, sizeof digest);
+        struct record_start start = {
+            .command = o->no_log_command ? NULL : r->plan->command_text,
+            .command_digest = digest,
+            .pattern = o->pattern,
+            .reason = o->reason,
+            .argv_safe = argv.items,
+            .argc = argv.count,
+            .targets = names,
+            .target_count = r->count,
+            .replay = buf_cstr(&replay),
+        };
+        rc = record_open(&r->record, buf_cstr(&state), &start, e);
+    }
+    if (rc == RC_OK)
+        record_spool(r->record, &r->spool);
+    mem_free(names);
+    buf_fini(&state);
+    buf_fini(&replay);
+    return rc;
+}
+
+static enum rc open_output(struct run *r, struct err *e)
+{
+    writer_sink(r->out, &r->out_sink);
+    writer_sink(r->err, &r->err_sink);
+    snprintf(r->retry_hint, sizeof r->retry_hint, "muster retry %s", record_id(r->record));
+    r->about = (struct output_run){
+        .run_id = record_id(r->record),
+        .command = r->plan->command_text,
+        .retry_hint = r->retry_hint,
+        .hosts = r->plan->selection->hosts,
+        .host_count = r->count,
+        .inventory = r->plan->inventory,
+        .started_wall_us = clock_wall_us(),
+        .started_ms = r->started_ms,
+    };
+    return output_new(&r->output, &r->options->output, &r->about, &r->out_sink, &r->err_sink,
+                      &r->spool, e);
+}
+
+static enum rc give_keys(struct run *r, struct err *e)
+{
+    struct keys *k = r->plan->keys;
+    enum rc rc = RC_OK;
+    for (unsigned i = 0; rc == RC_OK && i < k->count; i++)
+        rc = pool_add_key(r->pool, i, k->items[i].text, k->items[i].len, k->items[i].passphrase,
+                          k->items[i].path, e);
+    keys_fini(k);
+    keys_init(k);
+    if (rc == RC_OK && r->plan->input != NULL)
+        rc = pool_set_stdin(r->pool, r->plan->input->data, r->plan->input->len, e);
+    return rc;
+}
+
+static enum rc open_parts(struct run *r, struct err *e)
+{
+    struct sched_opts s;
+    sched_options(r->options, &s);
+    fit_fanout(&s, r->options->workers);
+    r->attempts = mem_calloc(r->count, sizeof *r->attempts);
+    enum rc rc = r->attempts != NULL ? sched_new(&r->sched, &s, r->count, e) : err_nomem(e);
+    if (rc == RC_OK)
+        rc = gate_new(&r->gate, GATE_PER_SERVER, e);
+    if (rc == RC_OK)
+        rc = open_handles(r, e);
+    if (rc == RC_OK)
+        rc = trust_new(&r->trust, r->options, &r->loop, attempt_on_trust, r, e);
+    if (rc == RC_OK)
+        rc = resolver_new(&r->resolver, &r->loop, NULL, e);
+    if (rc == RC_OK)
+        rc = pool_attach(r->pool, &r->loop, &attempt_pool_ops, r, e);
+    r->pool_attached = rc == RC_OK;
+    if (rc == RC_OK)
+        rc = give_keys(r, e);
+    if (rc == RC_OK)
+        rc = writer_new(&r->out, STDOUT_FILENO, &r->loop, on_writer, r, e);
+    if (rc == RC_OK)
+        rc = writer_new(&r->err, STDERR_FILENO, &r->loop, on_writer, r, e);
+    if (rc == RC_OK)
+        rc = open_record(r, e);
+    if (rc == RC_OK)
+        rc = open_output(r, e);
+    if (rc == RC_OK)
+        rc = watch_open(r, e);
+    return rc;
+}
+
+/* The record's end is written before the results are shown: a reader that goes away in the middle
+ * of them does not make the account untrue. */
+static void conclude(struct run *r)
+{
+    uint32_t counts[STATUS_COUNT];
+    struct err e = {0};
+    r->end.duration_ms = clock_ms() - r->started_ms;
+    r->end.interrupted = r->interrupts > 0;
+    output_counts(r->output, counts);
+    r->exit_code = output_exit_code(r->output, &r->end);
+    output_finish(r->output, &r->end);
+    writer_flush(r->out);
+    if (record_close(r->record, counts, r->exit_code, problem_name(r->end.stopped),
+                     r->end.duration_ms, &e) != RC_OK)
+        log_warn("%s", e.msg);
+    r->record = NULL;
+}
+
+static void free_parts(struct run *r)
+{
+    attempts_free(r);
+    output_free(r->output);
+    progress_free(r->progress);
+    writer_free(r->out);
+    writer_free(r->err);
+    sched_free(r->sched);
+    gate_free(r->gate);
+    pool_free(r->pool);
+    mem_free(r->events);
+    mem_free(r);
+}
+
+enum rc run_execute(const struct run_plan *plan, int *code, struct err *e)
+{
+    struct run *r = mem_calloc(1, sizeof *r);
+    if (r == NULL) {
+        pool_free(plan->pool);
+        return err_nomem(e);
+    }
+    r->plan = plan;
+    r->options = plan->options;
+    r->count = (uint32_t)plan->selection->count;
+    r->pool = plan->pool;
+    r->started_ms = clock_ms();
+    int status = uv_loop_init(&r->loop);
+    if (status != 0) {
+        pool_free(plan->pool);
+        mem_free(r);
+        return err_sys(e, -status, "cannot make an event loop");
+    }
+    enum rc rc = open_parts(r, e);
+    if (rc == RC_OK) {
+        run_event(r, &(struct sched_event){.type = SCHED_EV_TICK});
+        run_pump(r);
+    } else {
+        begin_close(r);
+    }
+    uv_run(&r->loop, UV_RUN_DEFAULT);
+    must(uv_loop_close(&r->loop) == 0);
+    if (rc == RC_OK) {
+        conclude(r);
+        *code = r->exit_code;
+    } else if (r->record != NULL) {
+        uint32_t none[STATUS_COUNT] = {0};
+        record_close(r->record, none, 1, rc_name(rc), 0, NULL);
+    }
+    free_parts(r);
+    return rc;
+}

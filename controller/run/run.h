@@ -1,0 +1,34 @@
+/* A run, end to end: targets in, outcomes out. Turns the scheduler's actions into look-ups, places
+ * at the gate and jobs for the workers, and what comes back into events, output and the record.
+ *
+ * Decides nothing that another module owns: who may start is sched's, which key is right is
+ * trust's, what an end means is outcome's. Coordinator, loop thread.
+ */
+#ifndef CONTROLLER_RUN_RUN_H
+#define CONTROLLER_RUN_RUN_H
+
+#include "common/err.h"
+#include "controller/cli/options.h"
+#include "controller/run/target.h"
+#include "controller/run/wrap.h"
+#include "controller/worker/pool.h"
+#include "inventory/inventory.h"
+#include "inventory/pattern.h"
+
+struct run_plan { /* all borrowed for the length of run_execute */
+    struct options *options;
+    const struct inventory *inventory;
+    const struct selection *selection;
+    const struct target *targets; /* one per selected host, same order */
+    struct keys *keys;            /* wiped and emptied once the workers have them */
+    const struct wrap_command *command;
+    const char *command_text; /* for people and the record */
+    const struct buf *input;  /* for every command's standard input, or NULL */
+    struct pool *pool;        /* forked, not attached; run_execute closes and frees it */
+};
+
+/* Runs to the end, shows everything, returns the program's exit code in *code. An error means that
+ * nothing was started. */
+enum rc run_execute(const struct run_plan *plan, int *code, struct err *e);
+
+#endif

@@ -1,0 +1,126 @@
+/* What run.c, attempt.c and watch.c share of a run. Private to controller/run. Loop thread only. */
+#ifndef CONTROLLER_RUN_RUN_INTERNAL_H
+#define CONTROLLER_RUN_RUN_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <termios.h>
+
+#include <uv.h>
+
+#include "controller/output/output.h"
+#include "controller/output/progress.h"
+#include "controller/record/record.h"
+#include "controller/run/gate.h"
+#include "controller/run/run.h"
+#include "controller/run/sched.h"
+#include "controller/run/trust.h"
+#include "controller/run/writer.h"
+#include "controller/ssh/resolve.h"
+
+enum attempt_state {
+    ATTEMPT_RESTING,   /* between attempts */
+    ATTEMPT_RESOLVING, /* the resolver has it */
+    ATTEMPT_GATED,     /* waits for a place at its server; its clock stands still */
+    ATTEMPT_WORKING,   /* a worker has it */
+};
+
+/* One host from its first start until it is final. */
+struct attempt {
+    struct run *run;
+    uint32_t target;
+    uint32_t number; /* of this attempt, from 1 */
+    enum attempt_state state;
+    enum phase phase;  /* for the progress line: what it does now */
+    uint64_t job;      /* current job of the pool, 0 none */
+    uint64_t step_ms;  /* when the present step began */
+    uint64_t start_ms; /* when this attempt began, for the stragglers */
+    uint64_t end_ms;   /* when it ended */
+    int64_t start_wall_us;
+    uint64_t budget_ms; /* of the connect bound for this attempt */
+    uint64_t used_ms;   /* of it so far */
+    struct resolve_req *lookup;
+    union resolve_addr addrs[RESOLVE_MAX_ADDRESSES];
+    uint8_t addr_count, addr_next;
+    bool sent;
+    bool cancelled;        /* cancel was asked for */
+    enum problem why;      /* with cancelled */
+    char retry_types[256]; /* shake hands again with these */
+    bool reshaken;         /* that was done */
+    struct session_result result;
+    struct attempt *prev, *next; /* in the run's list of what runs, oldest first */
+};
+
+struct pending_event {
+    struct sched_event ev;
+    struct outcome outcome;
+};
+
+struct run {
+    const struct run_plan *plan;
+    const struct options *options;
+    uint32_t count;            /* targets */
+    struct attempt **attempts; /* by target; NULL: not started, or final */
+    struct attempt *oldest, *newest;
+    uint32_t resolving;
+
+    uv_loop_t loop;
+    uv_timer_t wake; /* the scheduler's */
+    uv_timer_t beat; /* every BEAT_MS: look-up bounds, record, progress */
+    uv_prepare_t prepare;
+    uv_signal_t signals[3];
+    uv_poll_t keyboard;
+    bool handles_open, pool_attached, watching, keyboard_open;
+    unsigned closing; /* closings under way */
+
+    struct sched *sched;
+    struct gate *gate;
+    struct pool *pool;
+    struct resolver *resolver;
+    struct trust *trust;
+    struct output *output;
+    struct record *record;
+    struct progress *progress;
+    struct writer *out, *err;
+    struct sink out_sink, err_sink;
+    struct spool spool;
+
+    struct pending_event *events; /* a queue: [head, tail) */
+    size_t head, tail, cap;
+    bool pumping;
+
+    uint64_t serial; /* jobs so far */
+    uint64_t started_ms;
+    bool stall_wanted, stalled; /* the reader holds us up: asked for, in force */
+    bool reader_gone;
+    unsigned interrupts; /* Ctrl-C and its like so far */
+    bool done;
+    struct output_end end;
+    enum problem last_before; /* latest pre-command problem: the breaker's, when it trips */
+    int exit_code;
+    struct output_run about;
+    char retry_hint[64];
+};
+
+enum { BEAT_MS = 100 };
+
+/* run.c */
+void run_event(struct run *r, const struct sched_event *ev); /* queues a copy; run_pump takes it */
+void run_pump(struct run *r); /* feeds the scheduler what is queued */
+
+/* attempt.c */
+void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t budget_ms);
+void attempt_cancel(struct run *r, uint32_t target, enum problem why);
+void attempt_final(struct run *r, uint32_t target, enum problem problem);
+void attempt_check_lookups(struct run *r); /* ends look-ups that are past their bound */
+void attempt_on_trust(void *user, uint64_t job, const struct trust_answer *answer);
+extern const struct pool_ops attempt_pool_ops;
+void attempts_free(struct run *r);
+
+/* watch.c */
+enum rc watch_open(struct run *r, struct err *e); /* signals, keyboard, progress */
+void watch_close(struct run *r);
+void watch_beat(struct run *r); /* redraws the progress line */
+
+#endif

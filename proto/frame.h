@@ -28,8 +28,11 @@ long frame_parse(const void *p, size_t n, struct frame *out);
 /* Appends one frame. RC_LIMIT when the payload or the buffer is too large. */
 enum rc frame_append(struct buf *out, uint8_t type, uint64_t id, const void *payload, size_t n);
 
-/* For a payload that is built in place: start remembers where the header is, end fills it in. */
+/* For a payload that is built in place: begin remembers where the header is, end fills the length
+ * in. end may be called again after more bytes were appended: the frame grows. A payload past
+ * FRAME_MAX: RC_LIMIT, and the frame is taken back. drop takes it back after a failure between. */
 enum rc frame_begin(struct buf *out, uint8_t type, uint64_t id, size_t *mark);
 enum rc frame_end(struct buf *out, size_t mark);
+void frame_drop(struct buf *out, size_t mark);
 
 #endif

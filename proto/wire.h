@@ -13,14 +13,15 @@
 #include "common/buf.h"
 #include "common/err.h"
 
-enum { WIRE_MAX_DEPTH = 16, WIRE_MAX_NODES = 65536 };
+enum { WIRE_MAX_DEPTH = 16, WIRE_MAX_NODES = 65536, WIRE_MAX_KEYS = 64 };
 
 /* One whole msgpack value, exactly n bytes; depth, node count, lengths and string sizes within the
  * bytes present; no ext types; map keys are strings, no key twice in a map of at most 64 keys.
  * Iterative, allocates nothing. RC_OK or RC_PROTO with what was wrong and at which byte. */
 enum rc wire_validate(const void *p, size_t n, struct err *e);
 
-/* A decoded map. wire_open validates first. Close it when done; pointers into it die with it. */
+/* A decoded map. wire_open validates first; RC_PROTO when it is not a map of ours, RC_NOMEM. Close
+ * it after success; strings and binaries are borrowed from the bytes given, which must stay. */
 struct wire_map {
     msgpack_zone zone;
     msgpack_object root;
@@ -28,8 +29,10 @@ struct wire_map {
 enum rc wire_open(struct wire_map *m, const void *p, size_t n, struct err *e);
 void wire_close(struct wire_map *m);
 
+size_t wire_count(const struct wire_map *m); /* members, nil ones included */
+
 /* Members. RC_OK; RC_NOTFOUND when absent (or nil); RC_PROTO when of another type or out of range.
- * Strings and binaries are borrowed, not terminated. */
+ * On failure *out is untouched. Strings and binaries are not terminated. */
 enum rc wire_u64(const struct wire_map *m, const char *key, uint64_t max, uint64_t *out);
 enum rc wire_i64(const struct wire_map *m, const char *key, int64_t min, int64_t max, int64_t *out);
 enum rc wire_bool(const struct wire_map *m, const char *key, bool *out);
@@ -39,14 +42,28 @@ enum rc wire_bin(const struct wire_map *m, const char *key, size_t max, const vo
 enum rc wire_str_to(const struct wire_map *m, const char *key, char *dst, size_t cap);
 enum rc wire_array(const struct wire_map *m, const char *key, size_t max,
                    const msgpack_object_array **out);
+/* An array of numbers, at most `max` of them, none above `top`. */
+enum rc wire_u64s(const struct wire_map *m, const char *key, size_t max, uint64_t top,
+                  uint64_t *out, size_t *n);
 
-/* Writing into a buf through msgpack-c. */
-void wire_packer(msgpack_packer *pk, struct buf *out);
-void wire_put_str(msgpack_packer *pk, const char *key, const char *s);
-void wire_put_strn(msgpack_packer *pk, const char *key, const char *s, size_t n);
-void wire_put_bin(msgpack_packer *pk, const char *key, const void *p, size_t n);
-void wire_put_u64(msgpack_packer *pk, const char *key, uint64_t v);
-void wire_put_i64(msgpack_packer *pk, const char *key, int64_t v);
-void wire_put_bool(msgpack_packer *pk, const char *key, bool v);
+/* Writing into a buf through msgpack-c. The first failure (the buffer's cap, no memory) is kept and
+ * everything after it does nothing, so that a message is written straight down and asked once. */
+struct wire_out {
+    msgpack_packer pk;
+    struct buf *buf;
+    enum rc rc; /* the first failure, or RC_OK */
+};
+void wire_out_init(struct wire_out *w, struct buf *buf);
+enum rc wire_out_end(
+    const struct wire_out *w); /* RC_OK, RC_LIMIT or RC_NOMEM: drop what is there */
+
+void wire_put_map(struct wire_out *w, size_t members); /* that many wire_put_* follow */
+void wire_put_str(struct wire_out *w, const char *key, const char *s);
+void wire_put_strn(struct wire_out *w, const char *key, const char *s, size_t n);
+void wire_put_bin(struct wire_out *w, const char *key, const void *p, size_t n);
+void wire_put_u64(struct wire_out *w, const char *key, uint64_t v);
+void wire_put_i64(struct wire_out *w, const char *key, int64_t v);
+void wire_put_bool(struct wire_out *w, const char *key, bool v);
+void wire_put_u64s(struct wire_out *w, const char *key, const uint64_t *v, size_t n);
 
 #endif

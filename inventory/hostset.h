@@ -47,6 +47,9 @@ bool hostset_is_range(const char *text);
 enum rc hostset_fold(const struct hostset *s, struct buf *out, struct err *e);
 enum rc hostset_fold_names(const char *const *names, size_t count, struct buf *out, struct err *e);
 
+/* Appends the names of s to out in the order of nodeset -e. */
+enum rc hostset_order(const struct hostset *s, struct hostset *out, struct err *e);
+
 /* Natural order as nodeset prints it (web2 before web10). For qsort of names. */
 int hostset_compare(const char *a, const char *b);
 

@@ -19,8 +19,10 @@
 
 struct pool;
 
-/* fork()s n workers (1-64) over socketpairs. Call before any thread exists. The child never
- * returns from this call: it runs worker_main and _exits. */
+/* fork()s n workers (1-64) over socketpairs, and raises the soft limit of open files to the hard
+ * one. Call before any thread exists. The child never returns from this call: it runs worker_main
+ * and _exits. RC_SYS, RC_NOMEM: nothing is left behind. */
+enum { POOL_MAX_WORKERS = 64 };
 enum rc pool_fork(struct pool **out, unsigned n, struct err *e);
 
 struct pool_ops {
@@ -37,16 +39,20 @@ struct pool_ops {
     void (*trouble)(void *user, enum rc rc, const char *message, bool all_dead);
 };
 
+/* Callbacks come from the loop, never from inside a pool_* call. After a failure the pool takes
+ * pool_close and pool_free, nothing else. */
 enum rc pool_attach(struct pool *p, uv_loop_t *loop, const struct pool_ops *ops, void *user,
                     struct err *e);
 
-/* To every worker. Before the first job. */
+/* To every worker. Before the first job; also before pool_attach. Copied; RC_LIMIT: a key or a
+ * passphrase that is too long, or input past MSG_STDIN_MAX (64 MiB). At most one input. */
 enum rc pool_add_key(struct pool *p, unsigned id, const char *text, size_t len,
                      const char *passphrase, const char *label, struct err *e);
 enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *e);
 
-/* Sends a job to the worker with the fewest. RC_OK, RC_NOMEM, RC_LIMIT, or RC_NOTFOUND when no worker lives
- * (then no done comes). spec is read during the call. */
+/* Sends a job to the worker with the fewest. RC_OK, RC_NOMEM, RC_LIMIT, RC_EXISTS (that number
+ * lives already), or RC_NOTFOUND when no
+ * worker lives (then no done comes). spec is read during the call. */
 enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec, struct err *e);
 void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, enum problem problem,
                          const char *detail);

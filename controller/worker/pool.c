@@ -1,0 +1,637 @@
+/* See pool.h.
+ *
+ * A worker's end is seen twice: its socket ends and its pidfd becomes readable. Whichever comes
+ * first leads to the other (a socket that ends, or lies, gets the process killed; a process that
+ * ended has its socket read to the end), and `bury` runs once both are through, so that what it
+ * said before it died still counts and its jobs end with the reason in hand.
+ */
+#include "controller/worker/pool.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/map.h"
+#include "common/mem.h"
+#include "controller/worker/chan.h"
+#include "controller/worker/msg.h"
+#include "controller/worker/spawn.h"
+#include "controller/worker/worker.h"
+
+enum {
+    OUT_MAX = 256 * 1024 * 1024, /* jobs waiting to be sent: fan-out times a command */
+    OUT_HIGH = 1024 * 1024,
+    OUT_LOW = 256 * 1024,
+    HOSTKEYS_PER_JOB = 8, /* another key type means another handshake */
+    CLOSE_GRACE_MS = 2000,
+};
+
+enum job_state { JOB_STARTED, JOB_AUTHENTICATED, JOB_SENT };
+
+struct pool_job {
+    uint64_t id; /* also its key in the map */
+    struct pool_worker *worker;
+    enum job_state state;
+    bool asked;        /* a host key waits for our answer */
+    unsigned hostkeys; /* how often it asked */
+    struct pool_job *prev, *next;
+};
+
+struct pool_worker {
+    struct pool *pool;
+    unsigned number; /* from 1, for messages */
+    struct spawn process;
+    struct chan chan;
+    uv_poll_t exit_poll;
+    bool alive;   /* takes jobs and messages */
+    bool watched; /* exit_poll is open */
+    bool reaped;
+    bool buried;
+    int status;
+    char fault[160]; /* why we killed it, or "" */
+    struct pool_job *jobs;
+    uint32_t job_count;
+    size_t input_at; /* bytes of the pool's input queued so far */
+    bool input_done; /* all of it: jobs may follow */
+    struct buf held; /* jobs that wait behind the input */
+};
+
+struct pool {
+    uv_loop_t *loop; /* NULL before pool_attach */
+    struct pool_ops ops;
+    void *user;
+    struct map jobs;
+    char *input; /* one copy for all workers, fed as they read */
+    size_t input_len;
+    bool has_input;
+    bool closing;
+    uint64_t cpu_us;
+    uv_timer_t grace;
+    bool grace_open;
+    unsigned open_handles;
+    void (*closed)(void *user);
+    void *closed_user;
+    unsigned count;
+    struct pool_worker workers[];
+};
+
+enum rc pool_fork(struct pool **out, unsigned n, struct err *e)
+{
+    must(n >= 1 && n <= POOL_MAX_WORKERS);
+    struct pool *p = mem_calloc(1, sizeof *p + n * sizeof p->workers[0]);
+    if (p == NULL)
+        return err_nomem(e);
+    map_init(&p->jobs);
+    spawn_raise_nofile();
+    for (unsigned i = 0; i < n; i++) {
+        struct pool_worker *w = &p->workers[i];
+        enum rc rc = spawn_start(&w->process, worker_main, e);
+        if (rc != RC_OK) {
+            pool_free(p);
+            return rc;
+        }
+        w->pool = p;
+        w->number = i + 1;
+        w->alive = true;
+        w->input_done = true;
+        chan_init(&w->chan, w->process.fd, OUT_MAX, CHAN_WIPE_OUT);
+        chan_marks(&w->chan, OUT_HIGH, OUT_LOW);
+        buf_init(&w->held, OUT_MAX);
+        p->count++;
+    }
+    *out = p;
+    return RC_OK;
+}
+
+static unsigned count_alive(const struct pool *p)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < p->count; i++)
+        n += p->workers[i].alive;
+    return n;
+}
+
+static struct pool_job *find_job(struct pool *p, uint64_t id)
+{
+    return map_get(&p->jobs, (const char *)&id, sizeof id);
+}
+
+static void drop_job(struct pool_job *j)
+{
+    struct pool_worker *w = j->worker;
+    map_del(&w->pool->jobs, (const char *)&j->id, sizeof j->id);
+    if (j->prev != NULL)
+        j->prev->next = j->next;
+    else
+        w->jobs = j->next;
+    if (j->next != NULL)
+        j->next->prev = j->prev;
+    w->job_count--;
+    mem_free(j);
+}
+
+static void on_grace_closed(uv_handle_t *h);
+
+/* The timer that guards the others' end is the last to close. */
+static void settle(struct pool *p)
+{
+    if (!p->closing)
+        return;
+    if (p->open_handles == 1 && p->grace_open) {
+        p->grace_open = false;
+        uv_close((uv_handle_t *)&p->grace, on_grace_closed);
+    } else if (p->open_handles == 0) {
+        p->closed(p->closed_user);
+    }
+}
+
+static void handle_gone(struct pool *p)
+{
+    p->open_handles--;
+    settle(p);
+}
+
+static void on_chan_closed(void *user)
+{
+    struct pool_worker *w = user;
+    handle_gone(w->pool);
+}
+
+static void on_exit_poll_closed(uv_handle_t *h)
+{
+    struct pool_worker *w = h->data;
+    handle_gone(w->pool);
+}
+
+static void on_grace_closed(uv_handle_t *h)
+{
+    handle_gone(h->data);
+}
+
+static void close_watch(struct pool_worker *w)
+{
+    if (!w->watched)
+        return;
+    w->watched = false;
+    uv_close((uv_handle_t *)&w->exit_poll, on_exit_poll_closed);
+}
+
+/* The end of a job whose worker is no more. Whether the command may have run is what counts. */
+static void end_orphan(struct pool_job *j, const char *how)
+{
+    static const enum phase phases[] = {PHASE_CONNECT, PHASE_OPEN, PHASE_RUN};
+    struct pool *p = j->worker->pool;
+    struct session_result r = {.server_banner = ""};
+    outcome_init(&r.outcome);
+    r.outcome.sent = j->state == JOB_SENT;
+    r.outcome.may_still_run = r.outcome.sent;
+    r.outcome.problem = r.outcome.sent ? PROBLEM_WORKER_LOST : PROBLEM_WORKER_DIED;
+    r.outcome.phase = phases[j->state];
+    snprintf(r.outcome.detail, sizeof r.outcome.detail, "%s", how);
+    uint64_t id = j->id;
+    drop_job(j);
+    p->ops.done(p->user, id, &r);
+}
+
+static void bury(struct pool_worker *w)
+{
+    struct pool *p = w->pool;
+    char end[64], how[300];
+    if (w->buried)
+        return;
+    w->buried = true;
+    w->alive = false;
+    chan_close(&w->chan, on_chan_closed);
+    close_watch(w);
+    spawn_describe(end, sizeof end, w->status);
+    bool ended = w->fault[0] != '\0'; /* by us */
+    snprintf(how, sizeof how, "worker %u (process %ld) %s%s", w->number, (long)w->process.pid,
+             ended ? "was ended: " : end, w->fault);
+    p->ops.trouble(p->user, RC_INTERNAL, how, count_alive(p) == 0);
+    while (w->jobs != NULL && !p->closing)
+        end_orphan(w->jobs, how);
+}
+
+/* Its process is gone or going; the rest happens when that is seen. */
+static void condemn(struct pool_worker *w, const char *fault)
+{
+    w->alive = false;
+    if (w->fault[0] == '\0')
+        snprintf(w->fault, sizeof w->fault, "%s", fault);
+    if (!w->reaped)
+        kill(w->process.pid, SIGKILL);
+}
+
+static void on_exit_event(uv_poll_t *h, int status, int events)
+{
+    (void)status;
+    (void)events;
+    struct pool_worker *w = h->data;
+    uint64_t cpu = 0;
+    if (!spawn_reap(&w->process, 0, &w->status, &cpu))
+        return;
+    w->reaped = true;
+    w->pool->cpu_us += cpu;
+    uv_poll_stop(&w->exit_poll);
+    if (w->pool->closing) {
+        close_watch(w);
+        return;
+    }
+    chan_drain(&w->chan);
+    if (!w->pool->closing)
+        bury(w);
+}
+
+static void on_chan_ended(void *user, const struct err *why)
+{
+    struct pool_worker *w = user;
+    condemn(w, why->rc == RC_OK ? "" : why->msg);
+    if (w->reaped)
+        bury(w);
+}
+
+static enum rc breach(struct err *e, const struct frame *f, const char *what)
+{
+    return err_set(e, RC_PROTO, "message %u: %s", f->type, what);
+}
+
+static enum rc took_trouble(struct pool *p, const struct frame *f, struct err *e)
+{
+    struct msg_trouble m;
+    enum rc rc = msg_get_trouble(f, &m, e);
+    if (rc == RC_OK)
+        p->ops.trouble(p->user, m.rc, m.message, false);
+    return rc;
+}
+
+static enum rc took_hostkey(struct pool *p, struct pool_job *j, const struct frame *f,
+                            struct err *e)
+{
+    struct msg_hostkey m;
+    if (j->state != JOB_STARTED || j->asked || j->hostkeys == HOSTKEYS_PER_JOB)
+        return breach(e, f, "a host key out of turn");
+    enum rc rc = msg_get_hostkey(f, &m, e);
+    if (rc != RC_OK)
+        return rc;
+    j->asked = true;
+    j->hostkeys++;
+    p->ops.hostkey(p->user, j->id, m.key_type, m.blob, m.len);
+    return RC_OK;
+}
+
+/* AUTHENTICATED and SENT: each at most once and in this order. */
+static enum rc took_step(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
+{
+    enum job_state to = f->type == MSG_SENT ? JOB_SENT : JOB_AUTHENTICATED;
+    if (j->state >= to || j->asked)
+        return breach(e, f, "a step out of turn");
+    enum rc rc = msg_get_empty(f, e);
+    if (rc != RC_OK)
+        return rc;
+    j->state = to;
+    (to == JOB_SENT ? p->ops.sent : p->ops.authenticated)(p->user, j->id);
+    return RC_OK;
+}
+
+static enum rc took_data(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
+{
+    bool is_stderr;
+    const void *bytes;
+    size_t n;
+    if (j->state != JOB_SENT)
+        return breach(e, f, "output before the command");
+    enum rc rc = msg_get_data(f, &is_stderr, &bytes, &n, e);
+    if (rc == RC_OK)
+        p->ops.data(p->user, j->id, is_stderr, bytes, n);
+    return rc;
+}
+
+static enum rc took_done(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
+{
+    struct session_result r;
+    enum rc rc = msg_get_done(f, &r, e);
+    if (rc != RC_OK)
+        return rc;
+    /* Once it may have run it may have run, whatever is said later. */
+    if (j->state == JOB_SENT)
+        r.outcome.sent = true;
+    uint64_t id = j->id;
+    drop_job(j);
+    p->ops.done(p->user, id, &r);
+    return RC_OK;
+}
+
+static enum rc on_frame(void *user, const struct frame *f, struct err *e)
+{
+    struct pool_worker *w = user;
+    struct pool *p = w->pool;
+    if (f->type == MSG_TROUBLE)
+        return took_trouble(p, f, e);
+    struct pool_job *j = find_job(p, f->id);
+    if (j == NULL || j->worker != w)
+        return breach(e, f, "about a job that it does not have");
+    switch (f->type) {
+    case MSG_HOSTKEY: return took_hostkey(p, j, f, e);
+    case MSG_AUTHENTICATED:
+    case MSG_SENT: return took_step(p, j, f, e);
+    case MSG_DATA: return took_data(p, j, f, e);
+    case MSG_DONE: return took_done(p, j, f, e);
+    default: return breach(e, f, "not a message of a worker");
+    }
+}
+
+/* Queues the next parts of the input, as many as may wait; then the jobs that were behind it. */
+static enum rc feed(struct pool_worker *w)
+{
+    struct pool *p = w->pool;
+    while (!w->input_done && chan_pending(&w->chan) <= OUT_HIGH) {
+        size_t n = p->input_len - w->input_at;
+        bool last = n <= MSG_STDIN_PART;
+        n = last ? n : MSG_STDIN_PART;
+        enum rc rc = chan_reserve(&w->chan, FRAME_HEADER + 1 + n);
+        if (rc == RC_OK)
+            rc = msg_put_stdin(chan_out(&w->chan), p->input + w->input_at, n, last);
+        if (rc == RC_OK && last && w->held.len > 0)
+            rc = chan_reserve(&w->chan, w->held.len);
+        if (rc != RC_OK)
+            return rc;
+        w->input_at += n;
+        w->input_done = last;
+    }
+    if (!w->input_done) {
+        chan_want_drained(&w->chan);
+    } else if (w->held.len > 0) {
+        enum rc rc = buf_append(chan_out(&w->chan), w->held.data, w->held.len);
+        must(rc == RC_OK); /* reserved with the last part */
+        buf_wipe(&w->held);
+    }
+    chan_kick(&w->chan);
+    return RC_OK;
+}
+
+static void on_drained(void *user)
+{
+    struct pool_worker *w = user;
+    if (!w->input_done && feed(w) != RC_OK)
+        condemn(w, "no memory for the input");
+}
+
+static const struct chan_ops chan_ops = {
+    .frame = on_frame, .ended = on_chan_ended, .full = NULL, .drained = on_drained};
+
+static enum rc watch(struct pool_worker *w, struct err *e)
+{
+    struct pool *p = w->pool;
+    int rc = uv_poll_init(p->loop, &w->exit_poll, w->process.pidfd);
+    if (rc != 0)
+        return err_sys(e, -rc, "watch worker %u", w->number);
+    w->exit_poll.data = w;
+    w->watched = true;
+    p->open_handles++;
+    rc = uv_poll_start(&w->exit_poll, UV_READABLE, on_exit_event);
+    if (rc != 0)
+        return err_sys(e, -rc, "watch worker %u", w->number);
+    enum rc started = chan_start(&w->chan, p->loop, &chan_ops, w, e);
+    if (started == RC_OK)
+        p->open_handles++;
+    return started;
+}
+
+enum rc pool_attach(struct pool *p, uv_loop_t *loop, const struct pool_ops *ops, void *user,
+                    struct err *e)
+{
+    must(p->loop == NULL);
+    p->loop = loop;
+    p->ops = *ops;
+    p->user = user;
+    must(uv_timer_init(loop, &p->grace) == 0);
+    p->grace.data = p;
+    p->grace_open = true;
+    p->open_handles++;
+    for (unsigned i = 0; i < p->count; i++) {
+        enum rc rc = watch(&p->workers[i], e);
+        if (rc != RC_OK)
+            return rc;
+    }
+    return RC_OK;
+}
+
+enum rc pool_add_key(struct pool *p, unsigned id, const char *text, size_t len,
+                     const char *passphrase, const char *label, struct err *e)
+{
+    for (unsigned i = 0; i < p->count; i++) {
+        struct pool_worker *w = &p->workers[i];
+        if (!w->alive)
+            continue;
+        enum rc rc = chan_reserve(&w->chan, MSG_KEY_ROOM(len));
+        if (rc == RC_OK)
+            rc = msg_put_key(chan_out(&w->chan), id, text, len, passphrase, label);
+        if (rc == RC_NOMEM)
+            return err_nomem(e);
+        if (rc != RC_OK)
+            return err_set(e, rc, "key %s: the key or its passphrase is too long", label);
+        chan_kick(&w->chan);
+    }
+    return RC_OK;
+}
+
+enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *e)
+{
+    must(!p->has_input);
+    if (n > MSG_STDIN_MAX)
+        return err_set(e, RC_LIMIT, "standard input for the commands is %zu bytes; at most 64 MiB",
+                       n);
+    p->input = mem_memdup(n > 0 ? bytes : "", n);
+    if (p->input == NULL)
+        return err_nomem(e);
+    p->input_len = n;
+    p->has_input = true;
+    for (unsigned i = 0; i < p->count; i++)
+        p->workers[i].input_done = !p->workers[i].alive;
+    for (unsigned i = 0; i < p->count; i++)
+        if (p->workers[i].alive && feed(&p->workers[i]) != RC_OK)
+            return err_nomem(e);
+    return RC_OK;
+}
+
+static struct pool_worker *least_busy(struct pool *p)
+{
+    struct pool_worker *best = NULL;
+    for (unsigned i = 0; i < p->count; i++) {
+        struct pool_worker *w = &p->workers[i];
+        if (w->alive && (best == NULL || w->job_count < best->job_count))
+            best = w;
+    }
+    return best;
+}
+
+static enum rc send_start(struct pool_worker *w, uint64_t job, const struct session_spec *spec)
+{
+    if (!w->input_done)
+        return msg_put_start(&w->held, job, spec);
+    enum rc rc = chan_reserve(&w->chan, FRAME_HEADER + spec->command_len + 4096);
+    if (rc == RC_OK)
+        rc = msg_put_start(chan_out(&w->chan), job, spec);
+    if (rc == RC_OK)
+        chan_kick(&w->chan);
+    return rc;
+}
+
+enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec, struct err *e)
+{
+    struct pool_worker *w = least_busy(p);
+    if (w == NULL)
+        return err_set(e, RC_NOTFOUND, "no worker process is left");
+    if (find_job(p, job) != NULL)
+        return err_set(e, RC_EXISTS, "job %llu runs already", (unsigned long long)job);
+    struct pool_job *j = mem_calloc(1, sizeof *j);
+    if (j == NULL)
+        return err_nomem(e);
+    j->id = job;
+    j->worker = w;
+    if (map_put(&p->jobs, (const char *)&j->id, sizeof j->id, j, NULL) != 0) {
+        mem_free(j);
+        return err_nomem(e);
+    }
+    enum rc rc = send_start(w, job, spec);
+    j->next = w->jobs;
+    if (w->jobs != NULL)
+        w->jobs->prev = j;
+    w->jobs = j;
+    w->job_count++;
+    if (rc == RC_OK)
+        return RC_OK;
+    drop_job(j);
+    if (rc == RC_NOMEM)
+        return err_nomem(e);
+    return err_set(e, rc, "%s: the command or a connection variable is too long", spec->label);
+}
+
+/* Without memory for a few bytes the worker cannot be told, so it is ended: its jobs then end with
+ * what is known, instead of running on against orders. */
+static void said(struct pool_worker *w, enum rc rc)
+{
+    if (rc == RC_OK)
+        chan_kick(&w->chan);
+    else
+        condemn(w, "a message to it could not be queued");
+}
+
+void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, enum problem problem,
+                         const char *detail)
+{
+    struct pool_job *j = find_job(p, job);
+    if (j == NULL || !j->asked || !j->worker->alive)
+        return;
+    j->asked = false;
+    struct chan *ch = &j->worker->chan;
+    enum rc rc = chan_reserve(ch, FRAME_HEADER + 512);
+    if (rc == RC_OK)
+        rc = msg_put_hostkey_answer(chan_out(ch), job, a, problem, detail);
+    said(j->worker, rc);
+}
+
+/* A job that waits behind the input is still in line: its CANCEL must not overtake it. */
+static enum rc put_cancel(struct pool_worker *w, uint64_t job, enum problem problem, bool now)
+{
+    if (!w->input_done)
+        return msg_put_cancel(&w->held, job, problem, now);
+    enum rc rc = chan_reserve(&w->chan, FRAME_HEADER + 128);
+    return rc == RC_OK ? msg_put_cancel(chan_out(&w->chan), job, problem, now) : rc;
+}
+
+void pool_cancel(struct pool *p, uint64_t job, enum problem problem, bool now)
+{
+    struct pool_job *j = find_job(p, job);
+    if (j != NULL && j->worker->alive)
+        said(j->worker, put_cancel(j->worker, job, problem, now));
+}
+
+static void tell_all(struct pool *p, enum msg_type type)
+{
+    for (unsigned i = 0; i < p->count; i++) {
+        struct pool_worker *w = &p->workers[i];
+        if (!w->alive)
+            continue;
+        enum rc rc = chan_reserve(&w->chan, FRAME_HEADER);
+        if (rc == RC_OK)
+            rc = msg_put_empty(chan_out(&w->chan), type, 0);
+        said(w, rc);
+    }
+}
+
+void pool_pause(struct pool *p)
+{
+    tell_all(p, MSG_PAUSE);
+}
+
+void pool_resume(struct pool *p)
+{
+    tell_all(p, MSG_RESUME);
+}
+
+/* A worker that does not leave when its socket closes is stuck: nothing it holds is worth a wait.
+ */
+static void on_grace(uv_timer_t *t)
+{
+    struct pool *p = t->data;
+    for (unsigned i = 0; i < p->count; i++)
+        if (!p->workers[i].reaped)
+            kill(p->workers[i].process.pid, SIGKILL);
+}
+
+void pool_close(struct pool *p, void (*closed)(void *user), void *user)
+{
+    must(p->loop != NULL && !p->closing);
+    p->closing = true;
+    p->closed = closed;
+    p->closed_user = user;
+    bool waiting = false;
+    for (unsigned i = 0; i < p->count; i++) {
+        struct pool_worker *w = &p->workers[i];
+        w->alive = false;
+        if (w->chan.started && !w->buried)
+            chan_close(&w->chan, on_chan_closed);
+        w->buried = true;
+        waiting = waiting || (w->watched && !w->reaped);
+        if (w->watched && w->reaped)
+            close_watch(w);
+    }
+    if (waiting)
+        must(uv_timer_start(&p->grace, on_grace, CLOSE_GRACE_MS, 0) == 0);
+    settle(p);
+}
+
+static void free_worker(struct pool_worker *w)
+{
+    uint64_t cpu;
+    chan_fini(&w->chan);
+    if (!w->reaped) {
+        kill(w->process.pid, SIGKILL);
+        spawn_reap(&w->process, 1, &w->status, &cpu);
+    }
+    close(w->process.pidfd);
+    while (w->jobs != NULL)
+        drop_job(w->jobs);
+    buf_wipe(&w->held);
+}
+
+void pool_free(struct pool *p)
+{
+    if (p == NULL)
+        return;
+    must(p->open_handles == 0);
+    for (unsigned i = 0; i < p->count; i++)
+        free_worker(&p->workers[i]);
+    map_fini(&p->jobs);
+    if (p->input != NULL)
+        explicit_bzero(p->input, p->input_len);
+    mem_free(p->input);
+    mem_free(p);
+}
+
+uint64_t pool_cpu_us(const struct pool *p)
+{
+    return p->cpu_us;
+}

@@ -1,0 +1,388 @@
+/* See worker.h.
+ *
+ * Back-pressure has two sources, kept apart: the coordinator's PAUSE (its reader holds it up), and
+ * our own queue being full (the coordinator does not read). Sessions stand still while either
+ * holds.
+ */
+#include "controller/worker/worker.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <uv.h>
+
+#include "common/log.h"
+#include "common/map.h"
+#include "common/mem.h"
+#include "controller/ssh/session.h"
+#include "controller/worker/chan.h"
+#include "controller/worker/msg.h"
+
+enum {
+    OUT_MAX = 64 * 1024 * 1024, /* never reached while sessions keep to their pause */
+    OUT_HIGH = 1024 * 1024,
+    OUT_LOW = 256 * 1024,
+};
+
+enum { EXIT_LEFT = 0, EXIT_SETUP = 2, EXIT_PROTOCOL = 3, EXIT_NO_MEMORY = 4 };
+
+struct worker_job {
+    uint64_t id; /* also its key in the map */
+    struct worker *worker;
+    struct session *session;
+};
+
+struct worker {
+    uv_loop_t loop;
+    struct chan chan;
+    struct session_env *env;
+    struct map jobs;
+    struct buf input; /* standard input of the commands, while its parts come */
+    bool peer_paused;
+    bool queue_paused;
+    bool paused; /* what the sessions were told */
+    int exit_code;
+    /* The DATA frame that the next bytes may join: the last one queued, nothing sent since. */
+    uint64_t data_job, data_sends;
+    size_t data_mark, data_end;
+    bool data_stderr;
+    int open; /* handles of the end */
+};
+
+/* The terminal's Ctrl-C and a service manager's TERM go to the whole group, and are the
+ * coordinator's to answer: it needs its workers to cancel with. */
+static void ignore_signals(void)
+{
+    static const int ignored[] = {SIGINT, SIGHUP, SIGTERM, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        signal(ignored[i], SIG_IGN);
+}
+
+static void harden(void)
+{
+    struct rlimit none = {0, 0};
+    ignore_signals();
+    prctl(PR_SET_NAME, "muster-worker");
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    setrlimit(RLIMIT_CORE, &none);
+}
+
+static void leave(struct worker *w, int code)
+{
+    if (w->exit_code < 0)
+        w->exit_code = code;
+    chan_stop(&w->chan);
+    uv_stop(&w->loop);
+}
+
+static void update_pause(struct worker *w)
+{
+    bool want = w->peer_paused || w->queue_paused;
+    if (want == w->paused)
+        return;
+    w->paused = want;
+    if (want)
+        session_env_pause(w->env);
+    else
+        session_env_resume(w->env);
+}
+
+/* What cannot be said cannot be made good: the coordinator must not wait for it. */
+static void said(struct worker *w, enum rc rc)
+{
+    if (rc == RC_OK)
+        chan_kick(&w->chan);
+    else
+        leave(w, EXIT_NO_MEMORY);
+}
+
+static void on_hostkey(void *user, const char *key_type, const void *blob, size_t len)
+{
+    struct worker_job *j = user;
+    struct worker *w = j->worker;
+    enum rc rc = msg_put_hostkey(chan_out(&w->chan), j->id, key_type, blob, len);
+    if (rc == RC_LIMIT)
+        session_hostkey_answer(j->session, HOSTKEY_REJECT, PROBLEM_HOSTILE,
+                               "the host's key is larger than any real one");
+    else
+        said(w, rc);
+}
+
+static void on_authenticated(void *user)
+{
+    struct worker_job *j = user;
+    said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_AUTHENTICATED, j->id));
+}
+
+static void on_sent(void *user)
+{
+    struct worker_job *j = user;
+    said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_SENT, j->id));
+}
+
+static bool can_join(const struct worker *w, uint64_t job, bool is_stderr)
+{
+    return w->data_end != 0 && w->data_end == w->chan.out.len && w->data_job == job &&
+           w->data_stderr == is_stderr && w->data_sends == w->chan.sends;
+}
+
+static enum rc put_data(struct worker *w, uint64_t job, bool is_stderr, const void *p, size_t n)
+{
+    struct buf *out = chan_out(&w->chan);
+    enum rc rc = RC_LIMIT;
+    if (can_join(w, job, is_stderr))
+        rc = msg_more_data(out, w->data_mark, p, n);
+    if (rc == RC_LIMIT) {
+        w->data_mark = out->len;
+        w->data_job = job;
+        w->data_stderr = is_stderr;
+        rc = msg_put_data(out, job, is_stderr, p, n);
+    }
+    w->data_sends = w->chan.sends;
+    w->data_end = rc == RC_OK ? out->len : 0;
+    return rc;
+}
+
+static void on_data(void *user, bool is_stderr, const void *p, size_t n)
+{
+    struct worker_job *j = user;
+    struct worker *w = j->worker;
+    enum rc rc = RC_OK;
+    for (const char *at = p; n > 0 && rc == RC_OK;) {
+        size_t part = n < MSG_DATA_PART ? n : MSG_DATA_PART;
+        rc = put_data(w, j->id, is_stderr, at, part);
+        at += part;
+        n -= part;
+    }
+    said(w, rc);
+}
+
+static void drop_job(struct worker_job *j)
+{
+    map_del(&j->worker->jobs, (const char *)&j->id, sizeof j->id);
+    mem_free(j);
+}
+
+static void on_done(void *user, const struct session_result *result)
+{
+    struct worker_job *j = user;
+    said(j->worker, msg_put_done(chan_out(&j->worker->chan), j->id, result));
+    drop_job(j);
+}
+
+static const struct session_ops session_ops = {.hostkey = on_hostkey,
+                                               .authenticated = on_authenticated,
+                                               .sent = on_sent,
+                                               .data = on_data,
+                                               .done = on_done};
+
+static void trouble(struct worker *w, enum rc rc, const char *message)
+{
+    said(w, msg_put_trouble(chan_out(&w->chan), rc, message));
+}
+
+static enum rc import_key(struct worker *w, unsigned id, const struct msg_key *m, struct err *e)
+{
+    char *text = mem_alloc(m->len + 1); /* importers want a terminated text */
+    if (text == NULL)
+        return err_nomem(e);
+    memcpy(text, m->text, m->len);
+    text[m->len] = '\0';
+    enum rc rc = session_env_add_key(w->env, id, text, m->len,
+                                     m->has_passphrase ? m->passphrase : NULL, m->label, e);
+    explicit_bzero(text, m->len);
+    mem_free(text);
+    return rc;
+}
+
+static enum rc took_key(struct worker *w, const struct frame *f, struct err *e)
+{
+    struct msg_key m;
+    enum rc rc = f->id > UINT16_MAX ? RC_PROTO : msg_get_key(f, &m, e);
+    if (rc != RC_OK)
+        return rc;
+    struct err why = {0};
+    rc = import_key(w, (unsigned)f->id, &m, &why);
+    msg_key_wipe(&m);
+    if (rc != RC_OK)
+        trouble(w, rc, why.msg);
+    return RC_OK;
+}
+
+static enum rc took_stdin(struct worker *w, const struct frame *f, struct err *e)
+{
+    const void *p;
+    size_t n;
+    bool last;
+    enum rc rc = msg_get_stdin(f, &p, &n, &last, e);
+    if (rc != RC_OK)
+        return rc;
+    rc = buf_append(&w->input, p, n);
+    if (rc == RC_OK && last) {
+        rc = session_env_set_stdin(w->env, w->input.data, w->input.len, e);
+        buf_wipe(&w->input);
+    }
+    if (rc == RC_NOMEM) /* without its input no command may run */
+        leave(w, EXIT_NO_MEMORY);
+    return rc;
+}
+
+/* A session that could not even begin, told in the way of every other end. */
+static void refuse_job(struct worker *w, uint64_t id, const char *why)
+{
+    struct session_result r = {.server_banner = ""};
+    outcome_init(&r.outcome);
+    r.outcome.problem = PROBLEM_LOCAL_RESOURCE;
+    r.outcome.phase = PHASE_CONNECT;
+    strncpy(r.outcome.detail, why, sizeof r.outcome.detail - 1);
+    said(w, msg_put_done(chan_out(&w->chan), id, &r));
+}
+
+static struct worker_job *find_job(struct worker *w, uint64_t id)
+{
+    return map_get(&w->jobs, (const char *)&id, sizeof id);
+}
+
+static enum rc took_start(struct worker *w, const struct frame *f, struct err *e)
+{
+    struct msg_start m;
+    if (find_job(w, f->id) != NULL)
+        return err_set(e, RC_PROTO, "a job that runs already");
+    enum rc rc = msg_get_start(f, &m, e);
+    if (rc != RC_OK)
+        return rc;
+    struct err why = {0};
+    struct worker_job *j = mem_calloc(1, sizeof *j);
+    if (j != NULL) {
+        j->id = f->id;
+        j->worker = w;
+    }
+    if (j == NULL || map_put(&w->jobs, (const char *)&j->id, sizeof j->id, j, NULL) != 0) {
+        mem_free(j);
+        refuse_job(w, f->id, "out of memory");
+    } else if (session_start(&j->session, w->env, &m.spec, &session_ops, j, &why) != RC_OK) {
+        drop_job(j);
+        refuse_job(w, f->id, why.msg);
+    }
+    return RC_OK;
+}
+
+/* About a job that has just ended here: its DONE is on the way, nothing is wrong. */
+static enum rc took_answer(struct worker *w, const struct frame *f, struct err *e)
+{
+    struct msg_hostkey_answer m;
+    enum rc rc = msg_get_hostkey_answer(f, &m, e);
+    struct worker_job *j = find_job(w, f->id);
+    if (rc == RC_OK && j != NULL)
+        session_hostkey_answer(j->session, m.answer, m.problem, m.detail);
+    return rc;
+}
+
+static enum rc took_cancel(struct worker *w, const struct frame *f, struct err *e)
+{
+    enum problem problem;
+    bool now;
+    enum rc rc = msg_get_cancel(f, &problem, &now, e);
+    struct worker_job *j = find_job(w, f->id);
+    if (rc == RC_OK && j != NULL)
+        session_cancel(j->session, problem, now);
+    return rc;
+}
+
+static enum rc took_pause(struct worker *w, const struct frame *f, struct err *e)
+{
+    enum rc rc = msg_get_empty(f, e);
+    if (rc != RC_OK)
+        return rc;
+    w->peer_paused = f->type == MSG_PAUSE;
+    update_pause(w);
+    return RC_OK;
+}
+
+static enum rc on_frame(void *user, const struct frame *f, struct err *e)
+{
+    struct worker *w = user;
+    switch (f->type) {
+    case MSG_KEY: return took_key(w, f, e);
+    case MSG_STDIN: return took_stdin(w, f, e);
+    case MSG_START: return took_start(w, f, e);
+    case MSG_HOSTKEY_ANSWER: return took_answer(w, f, e);
+    case MSG_CANCEL: return took_cancel(w, f, e);
+    case MSG_PAUSE:
+    case MSG_RESUME: return took_pause(w, f, e);
+    default: return err_set(e, RC_PROTO, "message %u is not for a worker", f->type);
+    }
+}
+
+static void on_ended(void *user, const struct err *why)
+{
+    struct worker *w = user;
+    if (why->rc != RC_OK)
+        log_debug("worker: %s", why->msg);
+    leave(w, why->rc == RC_OK ? EXIT_LEFT : EXIT_PROTOCOL);
+}
+
+static void on_full(void *user)
+{
+    struct worker *w = user;
+    w->queue_paused = true;
+    update_pause(w);
+}
+
+static void on_drained(void *user)
+{
+    struct worker *w = user;
+    w->queue_paused = false;
+    update_pause(w);
+}
+
+static const struct chan_ops chan_ops = {
+    .frame = on_frame, .ended = on_ended, .full = on_full, .drained = on_drained};
+
+static void on_part_closed(void *user)
+{
+    struct worker *w = user;
+    w->open--;
+}
+
+/* With sessions under way there is nobody left to hear how they end: the process just goes, and
+ * its sockets and keys with it. Otherwise all is taken down, keys first. */
+static void take_down(struct worker *w)
+{
+    if (session_env_active(w->env) > 0)
+        return;
+    w->open = 2;
+    session_env_close(w->env, on_part_closed, w);
+    chan_close(&w->chan, on_part_closed);
+    while (w->open > 0 && uv_run(&w->loop, UV_RUN_ONCE) != 0)
+        continue;
+    uv_loop_close(&w->loop);
+    chan_fini(&w->chan);
+    map_fini(&w->jobs);
+    buf_wipe(&w->input);
+}
+
+int worker_main(int fd)
+{
+    struct worker w = {.exit_code = -1};
+    struct err e = {0};
+    harden();
+    chan_init(&w.chan, fd, OUT_MAX, CHAN_WIPE_IN);
+    chan_marks(&w.chan, OUT_HIGH, OUT_LOW);
+    map_init(&w.jobs);
+    buf_init(&w.input, MSG_STDIN_MAX);
+    if (uv_loop_init(&w.loop) != 0)
+        return EXIT_SETUP;
+    if (session_env_new(&w.env, &w.loop, &e) != RC_OK ||
+        chan_start(&w.chan, &w.loop, &chan_ops, &w, &e) != RC_OK) {
+        log_error("worker: %s", e.msg);
+        return EXIT_SETUP;
+    }
+    uv_run(&w.loop, UV_RUN_DEFAULT);
+    take_down(&w);
+    return w.exit_code < 0 ? EXIT_SETUP : w.exit_code;
+}

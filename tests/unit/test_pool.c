@@ -1,0 +1,814 @@
+/* controller/worker: pool and worker together, in real processes, over a session that is a script.
+ *
+ * The session_* functions of this file take the place of controller/ssh: what a job does is its
+ * command ("ok", "exit 3", "hang", "flood 1000000", "die", or a way to break the protocol).
+ */
+#include <setjmp.h>
+#include <stdatomic.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "common/mem.h"
+#include "common/str.h"
+#include "controller/worker/msg.h"
+#include "controller/worker/pool.h"
+
+/* Shared with the workers: what the test waits for and counts there. */
+struct shared {
+    sem_t paused, resumed;
+    _Atomic uint64_t produced; /* bytes of output that sessions handed to the worker */
+};
+static struct shared *shared;
+
+/* ---- the scripted session, in the worker ---- */
+
+struct session_env {
+    uv_loop_t *loop;
+    uv_idle_t idle;
+    struct session *sessions;
+    bool paused;
+    char key[64];
+    size_t input_len;
+    uint64_t input_sum;
+    void (*closed)(void *user);
+    void *closed_user;
+};
+
+struct session {
+    struct session_env *env;
+    struct session *next;
+    struct session_ops ops;
+    void *user;
+    char command[64];
+    int step;
+    uint64_t left;
+    bool waiting; /* for an answer or a cancel */
+    bool over;
+    struct session_result result;
+};
+
+static bool runnable(const struct session *s)
+{
+    return !s->waiting && !(s->env->paused && s->left > 0);
+}
+
+static void on_idle(uv_idle_t *h);
+
+static void update_idle(struct session_env *env)
+{
+    bool any = false;
+    for (struct session *s = env->sessions; s != NULL; s = s->next)
+        any = any || runnable(s);
+    if (any)
+        uv_idle_start(&env->idle, on_idle);
+    else
+        uv_idle_stop(&env->idle);
+}
+
+static void finish(struct session *s, enum problem problem, int exit_code)
+{
+    s->result.outcome.problem = problem;
+    s->result.outcome.exit_code = exit_code;
+    s->over = true;
+}
+
+static int socket_of_worker(void)
+{
+    for (int fd = 3; fd < 64; fd++) {
+        int domain = 0;
+        socklen_t len = sizeof domain;
+        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX)
+            return fd;
+    }
+    abort();
+}
+
+/* Ways of a worker that was taken over. */
+static void misbehave(const char *how)
+{
+    struct buf b;
+    struct session_result r = {.server_banner = ""};
+    buf_init(&b, 1 << 20);
+    outcome_init(&r.outcome);
+    if (strcmp(how, "bad-frame") == 0)
+        buf_append(&b, "this is no frame, this is no frame", 34);
+    else if (strcmp(how, "bad-type") == 0)
+        frame_append(&b, 200, 1, NULL, 0);
+    else if (strcmp(how, "bad-job") == 0)
+        msg_put_empty(&b, MSG_AUTHENTICATED, 999999);
+    else if (strcmp(how, "bad-order") == 0)
+        msg_put_data(&b, 1, false, "x", 1);
+    else if (strcmp(how, "bad-length") == 0)
+        frame_append(&b, MSG_AUTHENTICATED, 1, "x", 1);
+    else if (strcmp(how, "bad-done") == 0) /* an ok that never ran */
+        msg_put_done(&b, 1, &r);
+    else if (strcmp(how, "bad-map") == 0)
+        frame_append(&b, MSG_HOSTKEY, 1, "\xdd\x02\0\0\0", 5);
+    else
+        abort();
+    if (write(socket_of_worker(), b.data, b.len) != (ssize_t)b.len)
+        abort();
+    buf_fini(&b);
+}
+
+static void send_text(struct session *s, bool is_stderr, const char *text)
+{
+    s->ops.data(s->user, is_stderr, text, strlen(text));
+}
+
+static void flood(struct session *s)
+{
+    static char bytes[32768];
+    size_t n = s->left < sizeof bytes ? (size_t)s->left : sizeof bytes;
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (char)(s->left - i);
+    s->left -= n;
+    atomic_fetch_add(&shared->produced, n);
+    s->ops.data(s->user, false, bytes, n);
+    if (s->left == 0)
+        finish(s, PROBLEM_NONE, 0);
+}
+
+static void run_command(struct session *s)
+{
+    char text[128];
+    const char *c = s->command;
+    if (str_starts(c, "exit ")) {
+        finish(s, PROBLEM_EXIT_NONZERO, (int)strtol(c + 5, NULL, 10));
+    } else if (str_starts(c, "flood ")) {
+        s->left = strtoull(c + 6, NULL, 10);
+        return;
+    } else if (strcmp(c, "hang") == 0) {
+        s->waiting = true;
+    } else if (strcmp(c, "input") == 0) {
+        snprintf(text, sizeof text, "%s %zu %llu", s->env->key, s->env->input_len,
+                 (unsigned long long)s->env->input_sum);
+        send_text(s, false, text);
+        finish(s, PROBLEM_NONE, 0);
+    } else if (strcmp(c, "die") == 0) {
+        raise(SIGKILL);
+    } else {
+        send_text(s, false, "out");
+        send_text(s, false, "put");
+        send_text(s, true, "err");
+        finish(s, PROBLEM_NONE, 0);
+    }
+}
+
+static void step(struct session *s)
+{
+    switch (s->step++) {
+    case 0:
+        if (str_starts(s->command, "bad-"))
+            misbehave(s->command);
+        if (strcmp(s->command, "die-early") == 0)
+            raise(SIGKILL);
+        if (strcmp(s->command, "hang-early") == 0) {
+            s->waiting = true;
+            return;
+        }
+        s->waiting = true;
+        s->ops.hostkey(s->user, "ssh-ed25519", "blob", 4);
+        return;
+    case 1: s->ops.authenticated(s->user); return;
+    case 2:
+        s->result.outcome.sent = true;
+        s->result.outcome.phase = PHASE_RUN;
+        s->ops.sent(s->user);
+        return;
+    case 3: run_command(s); return;
+    default: flood(s); return;
+    }
+}
+
+static void on_idle(uv_idle_t *h)
+{
+    struct session_env *env = h->data;
+    for (struct session **at = &env->sessions, *s; (s = *at) != NULL;) {
+        if (!s->over && runnable(s))
+            step(s);
+        if (!s->over) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        s->ops.done(s->user, &s->result);
+        mem_free(s);
+    }
+    update_idle(env);
+}
+
+enum rc session_env_new(struct session_env **out, uv_loop_t *loop, struct err *e)
+{
+    struct session_env *env = mem_calloc(1, sizeof *env);
+    if (env == NULL)
+        return err_nomem(e);
+    env->loop = loop;
+    uv_idle_init(loop, &env->idle);
+    env->idle.data = env;
+    *out = env;
+    return RC_OK;
+}
+
+static void on_env_closed(uv_handle_t *h)
+{
+    struct session_env *env = h->data;
+    env->closed(env->closed_user);
+    mem_free(env);
+}
+
+void session_env_close(struct session_env *env, void (*closed)(void *user), void *user)
+{
+    env->closed = closed;
+    env->closed_user = user;
+    uv_close((uv_handle_t *)&env->idle, on_env_closed);
+}
+
+enum rc session_env_add_key(struct session_env *env, unsigned id, const char *text, size_t len,
+                            const char *passphrase, const char *label, struct err *e)
+{
+    if (strcmp(text, "bad key") == 0)
+        return err_set(e, RC_CRYPTO, "key %s: wrong passphrase", label);
+    snprintf(env->key, sizeof env->key, "%u/%zu/%s/%s", id, len, passphrase ? passphrase : "-",
+             label);
+    return RC_OK;
+}
+
+enum rc session_env_set_stdin(struct session_env *env, const void *p, size_t n, struct err *e)
+{
+    (void)e;
+    env->input_len = n;
+    for (size_t i = 0; i < n; i++)
+        env->input_sum += ((const uint8_t *)p)[i];
+    return RC_OK;
+}
+
+enum rc session_start(struct session **out, struct session_env *env,
+                      const struct session_spec *spec, const struct session_ops *ops, void *user,
+                      struct err *e)
+{
+    struct session *s = mem_calloc(1, sizeof *s);
+    if (s == NULL)
+        return err_nomem(e);
+    snprintf(s->command, sizeof s->command, "%.*s", (int)spec->command_len,
+             (const char *)spec->command);
+    if (strcmp(s->command, "no-start") == 0) {
+        mem_free(s);
+        return err_set(e, RC_SYS, "no descriptor is left");
+    }
+    s->env = env;
+    s->ops = *ops;
+    s->user = user;
+    outcome_init(&s->result.outcome);
+    s->next = env->sessions;
+    env->sessions = s;
+    *out = s;
+    update_idle(env);
+    return RC_OK;
+}
+
+void session_hostkey_answer(struct session *s, enum hostkey_answer a, enum problem problem,
+                            const char *detail)
+{
+    s->waiting = false;
+    if (a == HOSTKEY_REJECT) {
+        snprintf(s->result.outcome.detail, sizeof s->result.outcome.detail, "%s", detail);
+        finish(s, problem, -1);
+    }
+    update_idle(s->env);
+}
+
+void session_cancel(struct session *s, enum problem problem, bool now)
+{
+    s->waiting = false;
+    s->result.outcome.may_still_run = now && s->result.outcome.sent;
+    finish(s, problem, -1);
+    update_idle(s->env);
+}
+
+void session_env_pause(struct session_env *env)
+{
+    env->paused = true;
+    sem_post(&shared->paused);
+    update_idle(env);
+}
+
+void session_env_resume(struct session_env *env)
+{
+    env->paused = false;
+    sem_post(&shared->resumed);
+    update_idle(env);
+}
+
+size_t session_env_active(const struct session_env *env)
+{
+    size_t n = 0;
+    for (struct session *s = env->sessions; s != NULL; s = s->next)
+        n++;
+    return n;
+}
+
+/* ---- the coordinator's side ---- */
+
+enum { JOBS = 64 };
+
+struct seen {
+    int hostkeys, authenticated, sent, done;
+    char out[128], err[128];
+    uint64_t bytes;
+    bool in_order; /* flood: each byte as it should be */
+    struct session_result result;
+};
+
+struct fixture {
+    uv_loop_t loop;
+    struct pool *pool;
+    struct seen jobs[JOBS];
+    int want_done; /* stop the loop after so many */
+    int done;
+    bool reject;
+    uint64_t cancel_at_sent; /* this job */
+    uint64_t flood_of;
+    int troubles;
+    enum rc trouble_rc;
+    bool all_dead;
+    char trouble[512];
+    bool stop_at_trouble;
+    bool closed;
+    size_t live;
+};
+
+static void on_hostkey(void *user, uint64_t job, const char *key_type, const void *blob, size_t len)
+{
+    struct fixture *f = user;
+    assert_string_equal(key_type, "ssh-ed25519");
+    assert_int_equal(len, 4);
+    assert_memory_equal(blob, "blob", 4);
+    f->jobs[job].hostkeys++;
+    if (f->reject)
+        pool_hostkey_answer(f->pool, job, HOSTKEY_REJECT, PROBLEM_HOST_KEY_CHANGED, "line 7");
+    else
+        pool_hostkey_answer(f->pool, job, HOSTKEY_ACCEPT, PROBLEM_NONE, NULL);
+}
+
+static void on_authenticated(void *user, uint64_t job)
+{
+    struct fixture *f = user;
+    f->jobs[job].authenticated++;
+}
+
+static void on_sent(void *user, uint64_t job)
+{
+    struct fixture *f = user;
+    f->jobs[job].sent++;
+    if (f->cancel_at_sent == job)
+        pool_cancel(f->pool, job, PROBLEM_CANCELLED, true);
+}
+
+static void on_data(void *user, uint64_t job, bool is_stderr, const void *p, size_t n)
+{
+    struct fixture *f = user;
+    struct seen *s = &f->jobs[job];
+    if (f->flood_of > 0)
+        for (size_t i = 0; i < n; i++)
+            s->in_order = s->in_order && ((const char *)p)[i] == (char)(f->flood_of - s->bytes - i);
+    char *text = is_stderr ? s->err : s->out;
+    size_t have = strlen(text);
+    if (have + n < sizeof s->out)
+        memcpy(text + have, p, n);
+    s->bytes += n;
+}
+
+static void on_done(void *user, uint64_t job, const struct session_result *result)
+{
+    struct fixture *f = user;
+    f->jobs[job].done++;
+    f->jobs[job].result = *result;
+    if (++f->done == f->want_done)
+        uv_stop(&f->loop);
+}
+
+static void on_trouble(void *user, enum rc rc, const char *message, bool all_dead)
+{
+    struct fixture *f = user;
+    f->troubles++;
+    f->trouble_rc = rc;
+    f->all_dead = all_dead;
+    snprintf(f->trouble, sizeof f->trouble, "%s", message);
+    if (f->stop_at_trouble)
+        uv_stop(&f->loop);
+}
+
+static const struct pool_ops ops = {.hostkey = on_hostkey,
+                                    .authenticated = on_authenticated,
+                                    .sent = on_sent,
+                                    .data = on_data,
+                                    .done = on_done,
+                                    .trouble = on_trouble};
+
+static void open_pool(struct fixture *f, unsigned workers)
+{
+    memset(f, 0, sizeof *f);
+    f->live = mem_live();
+    f->cancel_at_sent = UINT64_MAX;
+    for (int i = 0; i < JOBS; i++)
+        f->jobs[i].in_order = true;
+    atomic_store(&shared->produced, 0);
+    while (sem_trywait(&shared->paused) == 0 || sem_trywait(&shared->resumed) == 0)
+        continue;
+    assert_int_equal(pool_fork(&f->pool, workers, NULL), RC_OK);
+    assert_int_equal(uv_loop_init(&f->loop), 0);
+    assert_int_equal(pool_attach(f->pool, &f->loop, &ops, f, NULL), RC_OK);
+}
+
+static void on_closed(void *user)
+{
+    ((struct fixture *)user)->closed = true;
+}
+
+static void close_pool(struct fixture *f)
+{
+    pool_close(f->pool, on_closed, f);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_true(f->closed);
+    assert_int_equal(uv_loop_close(&f->loop), 0);
+    pool_free(f->pool);
+    assert_int_equal(mem_live(), f->live);
+}
+
+static void start(struct fixture *f, uint64_t job, const char *command)
+{
+    struct session_spec spec = {.label = "web1",
+                                .user = "root",
+                                .hostkey_types = "",
+                                .command = command,
+                                .command_len = strlen(command)};
+    spec.addr.in.sin_family = AF_INET;
+    assert_int_equal(pool_start(f->pool, job, &spec, NULL), RC_OK);
+}
+
+static void run_until_done(struct fixture *f, int n)
+{
+    f->want_done = f->done + n;
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(f->done, f->want_done);
+}
+
+static void jobs_flow(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_pool(&f, 2);
+    for (uint64_t i = 0; i < 20; i++)
+        start(&f, i, i % 2 ? "exit 255" : "ok");
+    run_until_done(&f, 20);
+    for (int i = 0; i < 20; i++) {
+        struct seen *s = &f.jobs[i];
+        assert_int_equal(s->hostkeys, 1);
+        assert_int_equal(s->authenticated, 1);
+        assert_int_equal(s->sent, 1);
+        assert_int_equal(s->done, 1);
+        assert_true(s->result.outcome.sent);
+        assert_int_equal(s->result.outcome.problem, i % 2 ? PROBLEM_EXIT_NONZERO : PROBLEM_NONE);
+        assert_int_equal(s->result.outcome.exit_code, i % 2 ? 255 : 0);
+        assert_string_equal(s->out, i % 2 ? "" : "output");
+        assert_string_equal(s->err, i % 2 ? "" : "err");
+    }
+    start(&f, 3, "ok"); /* a number is free again once its job is done */
+    run_until_done(&f, 1);
+    assert_int_equal(f.troubles, 0);
+    close_pool(&f);
+}
+
+static void a_living_number_is_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_pool(&f, 1);
+    start(&f, 1, "hang");
+    struct session_spec spec = {.label = "x", .user = "", .hostkey_types = "", .command = ""};
+    assert_int_equal(pool_start(f.pool, 1, &spec, NULL), RC_EXISTS);
+    spec.command_len = SESSION_MAX_COMMAND + 1;
+    assert_int_equal(pool_start(f.pool, 2, &spec, NULL), RC_LIMIT);
+    close_pool(&f); /* with a job under way */
+    assert_int_equal(f.done, 0);
+}
+
+static void reject_and_cancel(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_pool(&f, 1);
+    f.reject = true;
+    start(&f, 1, "ok");
+    run_until_done(&f, 1);
+    assert_int_equal(f.jobs[1].result.outcome.problem, PROBLEM_HOST_KEY_CHANGED);
+    assert_string_equal(f.jobs[1].result.outcome.detail, "line 7");
+    assert_int_equal(f.jobs[1].sent, 0);
+    f.reject = false;
+    f.cancel_at_sent = 2;
+    start(&f, 2, "hang");
+    run_until_done(&f, 1);
+    assert_int_equal(f.jobs[2].result.outcome.problem, PROBLEM_CANCELLED);
+    assert_true(f.jobs[2].result.outcome.may_still_run);
+    pool_cancel(f.pool, 2, PROBLEM_CANCELLED, true); /* over: nothing happens */
+    start(&f, 3, "hang-early");
+    pool_cancel(f.pool, 3, PROBLEM_CANCELLED, false);
+    run_until_done(&f, 1);
+    assert_int_equal(f.jobs[3].result.outcome.problem, PROBLEM_CANCELLED);
+    start(&f, 4, "no-start");
+    run_until_done(&f, 1);
+    assert_int_equal(f.jobs[4].result.outcome.problem, PROBLEM_LOCAL_RESOURCE);
+    assert_string_equal(f.jobs[4].result.outcome.detail, "no descriptor is left");
+    close_pool(&f);
+}
+
+static void keys_and_input(void **state)
+{
+    (void)state;
+    struct fixture f;
+    size_t n = 5 * 1024 * 1024 + 3; /* many parts, more than a socket holds */
+    char *input = mem_alloc(n);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        input[i] = (char)(i * 7);
+        sum += (uint8_t)input[i];
+    }
+    open_pool(&f, 2);
+    assert_int_equal(pool_add_key(f.pool, 5, "key text", 8, "pass", "id_x", NULL), RC_OK);
+    assert_int_equal(pool_set_stdin(f.pool, input, n, NULL), RC_OK);
+    for (uint64_t i = 0; i < 4; i++)
+        start(&f, i, "input");
+    run_until_done(&f, 4);
+    char want[128];
+    snprintf(want, sizeof want, "5/8/pass/id_x %zu %llu", n, (unsigned long long)sum);
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(f.jobs[i].out, want);
+    close_pool(&f);
+    mem_free(input);
+}
+
+static void queued_before_attach(void **state)
+{
+    (void)state;
+    struct fixture f = {.live = mem_live()};
+    assert_int_equal(pool_fork(&f.pool, 1, NULL), RC_OK);
+    char *input = mem_calloc(1, 3 * 1024 * 1024);
+    assert_int_equal(pool_add_key(f.pool, 1, "k", 1, NULL, "id", NULL), RC_OK);
+    assert_int_equal(pool_set_stdin(f.pool, input, 3 * 1024 * 1024, NULL), RC_OK);
+    mem_free(input);
+    assert_int_equal(uv_loop_init(&f.loop), 0);
+    assert_int_equal(pool_attach(f.pool, &f.loop, &ops, &f, NULL), RC_OK);
+    start(&f, 1, "input");
+    start(&f, 2, "hang-early");
+    pool_cancel(f.pool, 2, PROBLEM_CANCELLED, false); /* behind the input as well */
+    run_until_done(&f, 2);
+    assert_string_equal(f.jobs[1].out, "1/1/-/id 3145728 0");
+    assert_int_equal(f.jobs[2].result.outcome.problem, PROBLEM_CANCELLED);
+    close_pool(&f);
+}
+
+static void a_bad_key_is_told(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_pool(&f, 1);
+    f.stop_at_trouble = true;
+    assert_int_equal(pool_add_key(f.pool, 0, "bad key", 7, NULL, "id_y", NULL), RC_OK);
+    uv_run(&f.loop, UV_RUN_DEFAULT);
+    assert_int_equal(f.trouble_rc, RC_CRYPTO);
+    assert_string_equal(f.trouble, "key id_y: wrong passphrase");
+    assert_false(f.all_dead);
+    start(&f, 1, "ok"); /* it goes on */
+    run_until_done(&f, 1);
+    close_pool(&f);
+}
+
+/* One worker dies: its jobs end by whether their command was sent, the other's go on. */
+static void a_killed_worker_costs_its_own_jobs(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_pool(&f, 2);
+    start(&f, 0, "hang"); /* to one worker */
+    f.stop_at_trouble = true;
+    start(&f, 1, "ok"); /* to the other */
+    run_until_done(&f, 1);
+    start(&f, 2, "hang-early"); /* to the other, or to the first: both are counted below */
+    start(&f, 3, "die");
+    uv_run(&f.loop, UV_RUN_DEFAULT);
+    assert_int_equal(f.troubles, 1);
+    assert_non_null(strstr(f.trouble, "was killed by signal 9"));
+    assert_false(f.all_dead);
+    assert_int_equal(f.jobs[3].result.outcome.problem, PROBLEM_WORKER_LOST);
+    assert_true(f.jobs[3].result.outcome.sent);
+    assert_true(f.jobs[3].result.outcome.may_still_run);
+    assert_int_equal(f.jobs[3].result.outcome.phase, PHASE_RUN);
+    for (int i = 0; i < 3; i += 2)
+        if (f.jobs[i].done)
+            assert_int_equal(f.jobs[i].result.outcome.problem,
+                             f.jobs[i].sent ? PROBLEM_WORKER_LOST : PROBLEM_WORKER_DIED);
+    start(&f, 4, "die-early"); /* the last one */
+    uv_run(&f.loop, UV_RUN_DEFAULT);
+    assert_true(f.all_dead);
+    assert_int_equal(f.jobs[4].result.outcome.problem, PROBLEM_WORKER_DIED);
+    assert_false(f.jobs[4].result.outcome.sent);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(f.jobs[i].done, 1);
+    struct session_spec spec = {.label = "x", .user = "", .hostkey_types = "", .command = ""};
+    struct err e;
+    assert_int_equal(pool_start(f.pool, 9, &spec, &e), RC_NOTFOUND);
+    close_pool(&f);
+}
+
+static void a_worker_that_lies_is_ended(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *command, *says;
+    } cases[] = {
+        {"bad-frame", "no frame"},
+        {"bad-type", "not a message"},
+        {"bad-job", "does not have"},
+        {"bad-order", "before the command"},
+        {"bad-length", "empty payload"},
+        {"bad-done", "contradicts itself"},
+        {"bad-map", "larger than the message"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fixture f;
+        open_pool(&f, 1);
+        start(&f, 1, cases[i].command);
+        run_until_done(&f, 1);
+        assert_int_equal(f.troubles, 1);
+        assert_true(f.all_dead);
+        if (strstr(f.trouble, cases[i].says) == NULL)
+            fail_msg("%s: %s", cases[i].command, f.trouble);
+        assert_int_equal(f.jobs[1].done, 1);
+        assert_int_equal(f.jobs[1].result.outcome.problem, PROBLEM_WORKER_DIED);
+        close_pool(&f);
+    }
+}
+
+/* A worker's terminal signals are not its own: it must be there to cancel with. */
+static void survives_the_terminal(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGINT, SIGHUP, SIGTERM, SIGQUIT};
+    struct fixture f;
+    open_pool(&f, 1);
+    start(&f, 1, "ok");
+    run_until_done(&f, 1); /* it has set itself up */
+    void (*old[4])(int);
+    for (int i = 0; i < 4; i++) {
+        old[i] = signal(signals[i], SIG_IGN);
+        kill(0, signals[i]);
+    }
+    start(&f, 2, "ok");
+    run_until_done(&f, 1);
+    assert_int_equal(f.troubles, 0);
+    for (int i = 0; i < 4; i++)
+        signal(signals[i], old[i]);
+    close_pool(&f);
+}
+
+/* The coordinator does not read: the worker holds its sessions instead of memory. */
+static void a_stalled_coordinator_stays_bounded(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const uint64_t total = 64 * 1024 * 1024;
+    open_pool(&f, 1);
+    f.flood_of = total;
+    start(&f, 1, "flood 67108864");
+    while (f.jobs[1].sent == 0)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    assert_int_equal(sem_wait(&shared->paused), 0); /* nobody reads until it stops by itself */
+    uint64_t held = atomic_load(&shared->produced) - f.jobs[1].bytes;
+    assert_true(held <= 8 * 1024 * 1024);
+    run_until_done(&f, 1);
+    assert_true(f.jobs[1].bytes == total);
+    assert_true(f.jobs[1].in_order);
+    assert_int_equal(f.jobs[1].result.outcome.problem, PROBLEM_NONE);
+    close_pool(&f);
+}
+
+/* PAUSE holds on although the queue has drained: the two reasons are kept apart. */
+static void pause_holds_until_resume(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const uint64_t total = 16 * 1024 * 1024;
+    open_pool(&f, 1);
+    f.flood_of = total;
+    start(&f, 1, "flood 16777216");
+    while (f.jobs[1].sent == 0)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    assert_int_equal(sem_wait(&shared->paused), 0);
+    pool_pause(f.pool);
+    /* All that it produced comes, and it produces no more. The host key of a second job shows that
+     * the worker has handled what came before. */
+    start(&f, 2, "hang-early");
+    start(&f, 3, "hang");
+    while (f.jobs[3].sent == 0)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    while (f.jobs[1].bytes < atomic_load(&shared->produced))
+        uv_run(&f.loop, UV_RUN_ONCE);
+    uint64_t produced = atomic_load(&shared->produced);
+    start(&f, 4, "hang");
+    while (f.jobs[4].sent == 0)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    assert_true(produced < total);
+    assert_true(atomic_load(&shared->produced) == produced);
+    pool_resume(f.pool);
+    run_until_done(&f, 1);
+    assert_true(f.jobs[1].bytes == total && f.jobs[1].in_order);
+    close_pool(&f);
+}
+
+static void no_memory(void **state)
+{
+    (void)state;
+    for (long n = 0;; n++) {
+        struct fixture f;
+        size_t live = mem_live();
+        memset(&f, 0, sizeof f);
+        f.live = live;
+        struct session_spec spec = {.label = "x", .user = "", .hostkey_types = "", .command = "ok"};
+        spec.command_len = 2;
+        spec.addr.in.sin_family = AF_INET;
+        assert_int_equal(uv_loop_init(&f.loop), 0);
+        mem_fail_after(n);
+        enum rc rc = pool_fork(&f.pool, 1, NULL);
+        bool attached = rc == RC_OK;
+        if (attached) {
+            assert_int_equal(pool_attach(f.pool, &f.loop, &ops, &f, NULL), RC_OK);
+            rc = pool_add_key(f.pool, 1, "k", 1, NULL, "id", NULL);
+            if (rc == RC_OK)
+                rc = pool_set_stdin(f.pool, "abc", 3, NULL);
+            if (rc == RC_OK)
+                rc = pool_start(f.pool, 1, &spec, NULL);
+        }
+        bool fired = mem_fail_fired();
+        mem_fail_after(-1);
+        assert_int_equal(rc, fired ? RC_NOMEM : RC_OK);
+        if (attached)
+            close_pool(&f);
+        else
+            assert_int_equal(uv_loop_close(&f.loop), 0);
+        assert_int_equal(mem_live(), live);
+        if (!fired)
+            break;
+    }
+}
+
+static void never_attached(void **state)
+{
+    (void)state;
+    size_t live = mem_live();
+    struct pool *p;
+    assert_int_equal(pool_fork(&p, 3, NULL), RC_OK);
+    pool_free(p);
+    assert_int_equal(mem_live(), live);
+    pool_free(NULL);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    /* A process group of our own: a test signals all of it. */
+    setpgid(0, 0);
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return shared == MAP_FAILED || sem_init(&shared->paused, 1, 0) != 0 ||
+           sem_init(&shared->resumed, 1, 0) != 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jobs_flow),
+        cmocka_unit_test(a_living_number_is_refused),
+        cmocka_unit_test(reject_and_cancel),
+        cmocka_unit_test(keys_and_input),
+        cmocka_unit_test(queued_before_attach),
+        cmocka_unit_test(a_bad_key_is_told),
+        cmocka_unit_test(a_killed_worker_costs_its_own_jobs),
+        cmocka_unit_test(a_worker_that_lies_is_ended),
+        cmocka_unit_test(survives_the_terminal),
+        cmocka_unit_test(a_stalled_coordinator_stays_bounded),
+        cmocka_unit_test(pause_holds_until_resume),
+        cmocka_unit_test(no_memory),
+        cmocka_unit_test(never_attached),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}

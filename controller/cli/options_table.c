@@ -1,0 +1,203 @@
+/* See options_table.h. */
+#include "controller/cli/options_table.h"
+
+#include <ctype.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "common/str.h"
+
+#define V_RUN     (1u << VERB_RUN)
+#define V_HOSTS   (1u << VERB_HOSTS)
+#define V_HISTORY (1u << VERB_HISTORY)
+#define V_SHOW    (1u << VERB_SHOW)
+#define V_RETRY   (1u << VERB_RETRY)
+#define V_START   (V_RUN | V_RETRY)          /* what touches hosts */
+#define V_PRINT   (V_RUN | V_RETRY | V_SHOW) /* what shows results */
+#define V_ALL     (V_START | V_HOSTS | V_HISTORY | V_SHOW)
+#define AT(field) offsetof(struct options, field)
+
+/* Kept in the order people read it; columns are not aligned because a row is a sentence. */
+/* clang-format off */
+const struct option_def option_table[] = {
+    /* select */
+    {'i', "inventory", "PATH", GROUP_SELECT, V_START | V_HOSTS,
+     OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(inventories), 0, 0,
+     "@file",
+     "Inventory: a file, a folder, or a program that prints Ansible's JSON; may be repeated. "
+     "Default: ./inventory.yml, the user's, the system's"},
+    {'w', "hosts", "EXPR", GROUP_SELECT, V_RUN | V_HOSTS, OPTION_REPEAT, set_list, AT(hosts_exprs),
+     0, 0, "@host",
+     "Hosts by name, no inventory needed: web[01-20],db1; ^FILE reads a list, - reads it from "
+     "standard input"},
+    {'l', "limit", "PATTERN", GROUP_SELECT, V_START | V_HOSTS, OPTION_REPEAT, set_list, AT(limits),
+     0, 0, "@host", "Keep only the hosts that this pattern names too; @FILE reads a list"},
+    {'x', "exclude", "PATTERN", GROUP_SELECT, V_START | V_HOSTS, OPTION_REPEAT, set_list,
+     AT(excludes), 0, 0, "@host", "Leave out the hosts that this pattern names"},
+    {0, "where", "EXPR", GROUP_SELECT, V_START | V_HOSTS, 0, set_string, AT(where), 0, 0, "",
+     "Keep only hosts whose variables satisfy EXPR, for example 'dc == \"fra\" and cores >= 8'"},
+    {0, "list", NULL, GROUP_SELECT, V_START | V_HOSTS, 0, set_flag, AT(list_only), 0, 0, "",
+     "Print the names of the chosen hosts and do nothing else"},
+
+    /* connect */
+    {'u', "user", "NAME", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_string, AT(user),
+     0, 0, "", "Log in as NAME, whatever the inventory says. Default: the inventory's, then your own"},
+    {'p', "port", "N", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_u16, AT(port), 1,
+     65535, "", "Port of sshd, whatever the inventory says. Default: the inventory's, then 22"},
+    {0, "key", "FILE", GROUP_CONNECT, V_START,
+     OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(keys), 0, 0, "@file",
+     "Private key to log in with; may be repeated. Default: the inventory's, then "
+     "~/.ssh/id_ed25519, id_ecdsa and id_rsa"},
+    {0, "known-hosts", "FILE", GROUP_CONNECT, V_START,
+     OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(known_hosts), 0, 0,
+     "@file", "Where host keys are on record; may be repeated. Default: ~/.ssh/known_hosts, then "
+     "/etc/ssh/ssh_known_hosts"},
+    {0, "host-keys", "POLICY", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_host_keys, 0,
+     0, 0, "strict accept-new off",
+     "What to do with a host key that is not on record: strict refuses it (the default), accept-new "
+     "records it, off checks nothing"},
+    {0, "connect-timeout", "TIME", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_duration,
+     AT(connect_timeout_ms), 1, 0, "",
+     "Bound on all that comes before the command is sent, all attempts together (10s)"},
+    {'O', "ssh-option", "KEY=VALUE", GROUP_CONNECT, V_START, OPTION_REPEAT, set_ssh_option, 0, 0, 0,
+     "User= Port= IdentityFile= UserKnownHostsFile= StrictHostKeyChecking= HostKeyAlias= "
+     "ConnectTimeout=",
+     "A word of ssh_config: User, Port, IdentityFile, UserKnownHostsFile, StrictHostKeyChecking, "
+     "HostKeyAlias or ConnectTimeout"},
+    {0, "host-key-alias", "NAME", GROUP_CONNECT, V_START, OPTION_REPLAY | OPTION_HIDDEN, set_string,
+     AT(host_key_alias), 0, 0, "", "The name under which host keys are looked up"},
+
+    /* run */
+    {'f', "fanout", "N", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_u32, AT(fanout), 1,
+     100000, "", "Hosts worked on at the same time (256)"},
+    {0, "rate", "N/s", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_rate, 0, 0, 0, "",
+     "New logins per second at most (or N/m per minute), for the directory server's sake"},
+    {0, "workers", "N", GROUP_RUN, V_START, OPTION_KEY, set_u32, AT(workers), 1, 64, "",
+     "Worker processes (one per core)"},
+    {0, "timeout", "TIME", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_duration,
+     AT(timeout_ms), 0, 0, "", "Bound on the command on each host (5m); 0 for none"},
+    {0, "silence-timeout", "TIME", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_duration,
+     AT(silence_timeout_ms), 0, 0, "", "Bound on the pauses in a command's output; 0 for none (0)"},
+    {0, "deadline", "TIME", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_duration,
+     AT(deadline_ms), 0, 0, "", "Bound on the whole run; 0 for none (0)"},
+    {0, "retries", "N", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_u32, AT(retries), 0, 100,
+     "", "Further attempts on a host that failed fast before the command was sent (2)"},
+    {0, "retry-on", "LIST", GROUP_RUN, V_START, OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY,
+     set_retry_on, 0, 0, 0, "",
+     "Also try again on these statuses, problems or exit codes: lost,connect-timeout,exit=75. The "
+     "command may then run twice"},
+    {0, "max-fail", "N|P%", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_max_fail, 0, 0, 0,
+     "", "Start nothing more once more than N hosts, or P percent of all, are not ok"},
+    {0, "serial", "N|P%[,...]", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_serial, 0, 0, 0,
+     "", "One wave of hosts after the other, for example 1,10%,50%; the last size repeats. Implies "
+     "--max-fail 0"},
+    {0, "no-breaker", NULL, GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_flag, AT(no_breaker),
+     0, 0, "",
+     "Go on even when the first 20 hosts to finish share one problem of connecting or logging in"},
+    {0, "env", "NAME=VALUE", GROUP_RUN, V_START, OPTION_REPEAT | OPTION_REPLAY | OPTION_MASKED,
+     set_env, AT(env), 0, 0, "", "Environment of the command; may be repeated. Not for secrets"},
+    {0, "cwd", "DIR", GROUP_RUN, V_START, OPTION_REPLAY, set_string, AT(cwd), 0, 0, "",
+     "Folder on the host that the command starts in"},
+    {0, "stdin", "FILE", GROUP_RUN, V_START, OPTION_REPLAY | OPTION_PATH, set_string,
+     AT(stdin_path), 0, 0, "@file",
+     "Give every host's command this file as standard input; - reads ours"},
+    {0, "script", "FILE", GROUP_RUN, V_RUN, OPTION_REPLAY | OPTION_PATH, set_string, AT(script), 0,
+     0, "@file", "Run a local script on the hosts; words after -- are its arguments"},
+    {0, "raw", NULL, GROUP_RUN, V_RUN, OPTION_REPLAY, set_flag, AT(raw), 0, 0, "",
+     "Send the words as they are, for hosts that have no /bin/sh"},
+    {0, "dry-run", NULL, GROUP_RUN, V_START, 0, set_flag, AT(dry_run), 0, 0, "",
+     "Say what would run where, and stop"},
+    {'y', "yes", NULL, GROUP_RUN, V_START, 0, set_flag, AT(yes), 0, 0, "",
+     "Do not ask before many hosts"},
+    {0, "guard", "N", GROUP_RUN, V_START, OPTION_KEY, set_u32, AT(guard), 0, 10000000, "",
+     "Ask before more than N hosts (50); 0 never asks"},
+    {0, "expect", "N[-M]", GROUP_RUN, V_START, 0, set_expect, 0, 0, 0, "",
+     "Refuse to start unless the number of hosts is N, or from N to M"},
+    {0, "allow-protected", NULL, GROUP_RUN, V_START, 0, set_flag, AT(allow_protected), 0, 0, "",
+     "Also run on hosts whose groups are marked muster_protected"},
+    {0, "reason", "TEXT", GROUP_RUN, V_START, OPTION_KEY, set_string, AT(reason), 0, 0, "",
+     "Why, for the record"},
+    {0, "no-log-command", NULL, GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_flag,
+     AT(no_log_command), 0, 0, "", "Keep only a digest of the command in the record"},
+
+    /* output */
+    {'o', "output", "FORM", GROUP_OUTPUT, V_PRINT | V_HISTORY, OPTION_KEY, set_output, 0, 0, 0,
+     "group stream json ndjson csv table none",
+     "How results are shown: group, stream, json, ndjson, csv, table or none. Default: group on a "
+     "terminal, stream in a pipe"},
+    {'N', "no-prefix", NULL, GROUP_OUTPUT, V_PRINT, OPTION_KEY, set_flag, AT(output.no_prefix), 0, 0,
+     "", "Streamed lines without the name of their host"},
+    {0, "columns", "LIST", GROUP_OUTPUT, V_PRINT, OPTION_KEY, set_string, AT(output.columns), 0, 0,
+     "", "Columns of table and csv, for example host,status,exit,stdout,vars.rack"},
+    {0, "out-dir", "DIR", GROUP_OUTPUT, V_PRINT, OPTION_KEY | OPTION_PATH, set_string, AT(out_dir),
+     0, 0, "@dir", "Also write each host's output to files in DIR"},
+    {0, "match", "RE", GROUP_OUTPUT, V_PRINT, 0, set_string, AT(output.match), 0, 0, "",
+     "Show only lines that match this regular expression"},
+    {0, "ignore", "RE", GROUP_OUTPUT, V_PRINT, OPTION_REPEAT, set_ignore, 0, 0, 0, "",
+     "Mask what matches before outputs are compared, for example times and process numbers"},
+    {0, "tally", "RE", GROUP_OUTPUT, V_PRINT, 0, set_string, AT(output.tally), 0, 0, "",
+     "Count hosts by what the first group of this regular expression catches"},
+    {0, "compare", NULL, GROUP_OUTPUT, V_PRINT, 0, set_flag, AT(output.compare), 0, 0, "",
+     "Show how outputs differ from the most common one"},
+    {0, "max-output", "SIZE", GROUP_OUTPUT, V_START, OPTION_KEY | OPTION_REPLAY, set_size,
+     AT(output.max_output), 0, 0, "", "Output kept per host (1M)"},
+    {0, "max-memory", "SIZE", GROUP_OUTPUT, V_START, OPTION_KEY, set_size, AT(output.max_memory),
+     65536, 0, "",
+     "Output kept in memory for the whole run (256M); what is over goes to the record's files"},
+    {'q', "quiet", NULL, GROUP_OUTPUT, V_PRINT | V_HISTORY, OPTION_KEY, set_flag, AT(output.quiet),
+     0, 0, "", "No summary of what was ok"},
+    {'v', "verbose", NULL, GROUP_OUTPUT, V_ALL, 0, set_verbose, AT(output.verbose), 0, 0, "",
+     "Say more on standard error; -vv says all"},
+    {0, "color", "WHEN", GROUP_OUTPUT, V_ALL, OPTION_KEY, set_tri, AT(color), 0, 0,
+     "auto always never", "Colours: auto (the default), always or never"},
+    {0, "progress", "WHEN", GROUP_OUTPUT, V_START, OPTION_KEY, set_tri, AT(progress), 0, 0,
+     "auto always never", "The line that shows how far a run is: auto (the default), always or never"},
+
+    /* hosts */
+    {0, "fold", NULL, GROUP_HOSTS, V_HOSTS, 0, set_view, 0, HOSTS_FOLD, 0, "",
+     "Print the hosts folded: web[01-40,43]"},
+    {0, "expand", NULL, GROUP_HOSTS, V_HOSTS, 0, set_view, 0, HOSTS_EXPAND, 0, "",
+     "Print the hosts in full, on one line"},
+    {0, "count", NULL, GROUP_HOSTS, V_HOSTS, 0, set_view, 0, HOSTS_COUNT_ONLY, 0, "",
+     "Print how many hosts there are"},
+    {0, "vars", "HOST", GROUP_HOSTS, V_HOSTS, 0, set_vars, 0, HOSTS_VARS, 0, "@host",
+     "Print the variables of one host as JSON"},
+    {0, "graph", NULL, GROUP_HOSTS, V_HOSTS, 0, set_view, 0, HOSTS_GRAPH, 0, "",
+     "Print groups and hosts as a tree"},
+    {0, "json", NULL, GROUP_HOSTS, V_HOSTS, 0, set_view, 0, HOSTS_JSON, 0, "",
+     "Print the whole inventory in the shape of ansible-inventory --list"},
+
+    /* retry */
+    {0, "failed", NULL, GROUP_RETRY, V_RETRY, 0, set_retry_status, 0, STATUS_FAILED, 0, "",
+     "Hosts where the command failed"},
+    {0, "signaled", NULL, GROUP_RETRY, V_RETRY, 0, set_retry_status, 0, STATUS_SIGNALED, 0, "",
+     "Hosts where a signal ended the command"},
+    {0, "timed-out", NULL, GROUP_RETRY, V_RETRY, 0, set_retry_status, 0, STATUS_TIMEOUT, 0, "",
+     "Hosts where the command ran out of time"},
+    {0, "unreachable", NULL, GROUP_RETRY, V_RETRY, 0, set_retry_status, 0, STATUS_UNREACHABLE, 0, "",
+     "Hosts that could not be reached"},
+    {0, "auth-failed", NULL, GROUP_RETRY, V_RETRY, 0, set_retry_status, 0, STATUS_AUTH_FAILED, 0, "",
+     "Hosts that refused the login"},
+    {0, "host-key", NULL, GROUP_RETRY, V_RETRY, 0, set_retry_status, 0, STATUS_HOST_KEY, 0, "",
+     "Hosts whose key was refused"},
+    {0, "lost", NULL, GROUP_RETRY, V_RETRY, 0, set_retry_status, 0, STATUS_LOST, 0, "",
+     "Hosts whose connection died after the command was sent"},
+    {0, "unknown", NULL, GROUP_RETRY, V_RETRY, 0, set_retry_status, 0, STATUS_UNKNOWN, 0, "",
+     "Hosts that may have run the command of a controller that was killed"},
+    {0, "cancelled", NULL, GROUP_RETRY, V_RETRY, 0, set_retry_status, 0, STATUS_CANCELLED, 0, "",
+     "Hosts where the command was cancelled"},
+    {0, "not-started", NULL, GROUP_RETRY, V_RETRY, 0, set_retry_status, 0, STATUS_NOT_STARTED, 0, "",
+     "Hosts whose turn never came"},
+    {0, "all-not-ok", NULL, GROUP_RETRY, V_RETRY, 0, set_retry_status, 0, STATUS_COUNT, 0, "",
+     "Every host that is not ok; the default"},
+
+    /* other */
+    {0, "last", "N", GROUP_OTHER, V_HISTORY, 0, set_last, 0, 1, 1000000, "",
+     "How many runs to list, newest first (20)"},
+    {0, "state", "DIR", GROUP_OTHER, V_START | V_HISTORY | V_SHOW, OPTION_KEY | OPTION_PATH,
+     set_string, AT(state_dir), 0, 0, "@dir",
+     "Where records of runs are kept ($XDG_STATE_HOME/muster, or ~/.local/state/muster)"},
+    {'h', "help", NULL, GROUP_OTHER, V_ALL, 0, set_help, 0, 0, 0, "", "Show help on the verb"},
+};
+/* clang-format on */
+const size_t option_count = sizeof option_table / sizeof option_table[0];

@@ -1,0 +1,305 @@
+/* What a retry must repeat of a run's command line, as JSON and back; what a record may hold of it;
+ * the hint about quoting. See options.h.
+ *
+ * {"options":[["fanout","100"],…],"env":["NAME",…],"words":["uptime"],"hosts":true}: values as they
+ * were written, by long name. "env" lists names whose values were not recorded, "words" is null
+ * when the command was not; "hosts": targets came from -w, not from an inventory. Bytes that are
+ * not UTF-8 stand as {"base64":"…"}.
+ */
+#include "controller/cli/options_table.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+#include "common/str.h"
+
+static const struct option_def *def_of(const struct option_given *g)
+{
+    must(g->option < option_count);
+    return &option_table[g->option];
+}
+
+static enum rc put_bytes(struct buf *out, const char *s)
+{
+    size_t n = strlen(s);
+    if (str_utf8_valid(s, n))
+        return str_json(out, s, n);
+    enum rc rc = buf_puts(out, "{\"base64\":\"");
+    if (rc == RC_OK)
+        rc = str_base64(out, s, n);
+    return rc == RC_OK ? buf_puts(out, "\"}") : rc;
+}
+
+/* A retry may be typed in another folder. "-" and lists of hosts ("a,b,") are no paths. */
+static enum rc put_path(struct buf *out, const char *value)
+{
+    char cwd[4096];
+    if (value[0] == '/' || str_starts(value, "~/") || strcmp(value, "-") == 0 ||
+        strchr(value, ',') != NULL || getcwd(cwd, sizeof cwd) == NULL)
+        return put_bytes(out, value);
+    struct buf path;
+    buf_init(&path, 64 * 1024);
+    enum rc rc = buf_printf(&path, "%s/%s", cwd, value);
+    const char *text = rc == RC_OK ? buf_cstr(&path) : NULL;
+    rc = text != NULL ? put_bytes(out, text) : rc == RC_OK ? RC_NOMEM : rc;
+    buf_fini(&path);
+    return rc;
+}
+
+static bool is_env(const struct option_def *d)
+{
+    return d->set == set_env;
+}
+
+static enum rc put_options(const struct options *o, struct buf *out)
+{
+    enum rc rc = buf_puts(out, "{\"options\":[");
+    bool first = true;
+    for (size_t i = 0; rc == RC_OK && i < o->given_count; i++) {
+        const struct option_def *d = def_of(&o->given[i]);
+        if (!(d->flags & OPTION_REPLAY) || (is_env(d) && o->no_log_command))
+            continue;
+        rc = buf_printf(out, "%s[\"%s\",", first ? "" : ",", d->name);
+        first = false;
+        if (rc == RC_OK)
+            rc = d->flags & OPTION_PATH ? put_path(out, o->given[i].value)
+                                        : put_bytes(out, o->given[i].value);
+        if (rc == RC_OK)
+            rc = buf_putc(out, ']');
+    }
+    return rc == RC_OK ? buf_putc(out, ']') : rc;
+}
+
+static enum rc put_env_names(const struct options *o, struct buf *out)
+{
+    enum rc rc = buf_puts(out, ",\"env\":[");
+    for (size_t i = 0; rc == RC_OK && o->no_log_command && i < o->env.count; i++) {
+        const char *item = o->env.items[i];
+        rc = buf_puts(out, i > 0 ? "," : "");
+        if (rc == RC_OK)
+            rc = str_json(out, item, strcspn(item, "="));
+    }
+    return rc == RC_OK ? buf_putc(out, ']') : rc;
+}
+
+static enum rc put_words(const struct options *o, struct buf *out)
+{
+    if (o->no_log_command && o->words.count > 0)
+        return buf_puts(out, ",\"words\":null");
+    enum rc rc = buf_puts(out, ",\"words\":[");
+    for (size_t i = 0; rc == RC_OK && i < o->words.count; i++) {
+        rc = buf_puts(out, i > 0 ? "," : "");
+        if (rc == RC_OK)
+            rc = put_bytes(out, o->words.items[i]);
+    }
+    return rc == RC_OK ? buf_putc(out, ']') : rc;
+}
+
+enum rc options_replay_json(const struct options *o, struct buf *out)
+{
+    enum rc rc = put_options(o, out);
+    if (rc == RC_OK)
+        rc = put_env_names(o, out);
+    if (rc == RC_OK)
+        rc = put_words(o, out);
+    bool hosts = o->hosts_exprs.count > 0 || o->exact_implicit;
+    return rc == RC_OK ? buf_printf(out, ",\"hosts\":%s}", hosts ? "true" : "false") : rc;
+}
+
+/* The text of a value, owned by *o; NULL when it is no text or there is no memory. */
+static const char *get_bytes(struct options *o, const json_t *v)
+{
+    if (json_is_string(v))
+        return strlen(json_string_value(v)) == json_string_length(v)
+                   ? arena_strdup(&o->arena, json_string_value(v))
+                   : NULL;
+    const json_t *coded = json_object_get(v, "base64");
+    if (!json_is_string(coded))
+        return NULL;
+    struct buf raw;
+    buf_init(&raw, 1024 * 1024);
+    const char *s = NULL;
+    if (str_unbase64(&raw, json_string_value(coded), json_string_length(coded)) == RC_OK &&
+        (raw.len == 0 || memchr(raw.data, '\0', raw.len) == NULL))
+        s = arena_strndup(&o->arena, raw.len > 0 ? (const char *)raw.data : "", raw.len);
+    buf_fini(&raw);
+    return s;
+}
+
+static enum rc bad_replay(struct err *e)
+{
+    return err_set(e, RC_CONFIG, "the record of that run does not say how to repeat it");
+}
+
+static enum rc restore_option(struct options *o, const json_t *pair, struct err *e)
+{
+    const char *name = json_string_value(json_array_get(pair, 0));
+    if (name == NULL)
+        return bad_replay(e);
+    const struct option_def *d = option_by_name(name, strlen(name));
+    if (d == NULL || !(d->flags & OPTION_REPLAY))
+        return err_set(e, RC_CONFIG,
+                       "the run used --%.40s, which this version of muster does not know", name);
+    if (option_source_of(o, d) == SOURCE_ARGV)
+        return RC_OK;
+    const char *value = get_bytes(o, json_array_get(pair, 1));
+    if (value == NULL)
+        return bad_replay(e);
+    if (strcmp(d->name, "stdin") == 0 && strcmp(value, "-") == 0)
+        return err_set(
+            e, RC_CONFIG,
+            "the run read standard input, which is not kept: give it again with --stdin");
+    enum rc rc = option_apply(o, d, value, SOURCE_REPLAY, e);
+    if (rc == RC_OK || rc == RC_NOMEM)
+        return rc;
+    err_wrap(e, "--%s of that run", d->name);
+    if (e != NULL)
+        e->rc = RC_CONFIG;
+    return RC_CONFIG;
+}
+
+/* Values of --env that were not recorded must have been typed again. */
+static enum rc check_env(const struct options *o, const json_t *names, struct err *e)
+{
+    size_t i;
+    const json_t *name;
+    json_array_foreach(names, i, name)
+    {
+        bool found = false;
+        const char *text = json_string_value(name);
+        size_t n = text != NULL ? strlen(text) : 0;
+        for (size_t k = 0; k < o->env.count && n > 0; k++)
+            found = found || (strncmp(o->env.items[k], text, n) == 0 && o->env.items[k][n] == '=');
+        if (!found && n > 0)
+            return err_set(e, RC_CONFIG,
+                           "the value of --env %.60s was not recorded (--no-log-command): "
+                           "type it again",
+                           text);
+    }
+    return RC_OK;
+}
+
+static enum rc restore_words(struct options *o, const json_t *words, struct err *e)
+{
+    if (o->words.count > 0)
+        return RC_OK;
+    if (json_is_null(words))
+        return err_set(e, RC_CONFIG,
+                       "the command of that run was not recorded "
+                       "(--no-log-command): type it again after --");
+    if (!json_is_array(words))
+        return bad_replay(e);
+    size_t i;
+    const json_t *word;
+    json_array_foreach(words, i, word)
+    {
+        const char *text = get_bytes(o, word);
+        if (text == NULL)
+            return bad_replay(e);
+        enum rc rc = options_add(o, &o->words, text, e);
+        if (rc != RC_OK)
+            return rc;
+    }
+    return RC_OK;
+}
+
+enum rc options_replay_restore(struct options *o, const char *json, struct err *e)
+{
+    json_t *doc = json_loads(json, 0, NULL);
+    enum rc rc = json_is_object(doc) ? RC_OK : bad_replay(e);
+    size_t i;
+    const json_t *pair;
+    json_array_foreach(json_object_get(doc, "options"), i, pair)
+    {
+        if (rc == RC_OK)
+            rc = restore_option(o, pair, e);
+    }
+    if (rc == RC_OK)
+        rc = check_env(o, json_object_get(doc, "env"), e);
+    if (rc == RC_OK)
+        rc = restore_words(o, json_object_get(doc, "words"), e);
+    if (rc == RC_OK) {
+        o->exact_implicit = json_is_true(json_object_get(doc, "hosts"));
+        o->max_fail_set = o->max_fail_set || o->wave_count > 0;
+        o->output.connect_timeout_ms = o->connect_timeout_ms;
+        o->output.timeout_ms = o->timeout_ms;
+    }
+    json_decref(doc);
+    return rc;
+}
+
+/* "--env=K=secret", "K=secret" after "--env": what follows the "=" of the value goes. */
+static enum rc add_masked(struct options *o, struct strings *out, const char *arg, size_t from,
+                          struct err *e)
+{
+    size_t n = from + strcspn(arg + from, "=");
+    char *text = arena_alloc(&o->arena, n + 5);
+    if (text == NULL)
+        return err_nomem(e);
+    snprintf(text, n + 5, "%.*s%s", (int)n, arg, arg[n] == '=' ? "=***" : "");
+    return options_add(o, out, text, e);
+}
+
+/* How much of an argument is the spelling of a masked option with its value in the same word
+ * ("--env="), 0 when it is something else; *next: the value is the next argument. */
+static size_t masked_prefix(const char *arg, bool *next)
+{
+    *next = false;
+    if (!str_starts(arg, "--"))
+        return 0;
+    size_t n = strcspn(arg + 2, "=");
+    const struct option_def *d = option_by_name(arg + 2, n);
+    if (d == NULL || !(d->flags & OPTION_MASKED))
+        return 0;
+    *next = arg[2 + n] == '\0';
+    return *next ? 0 : 2 + n + 1;
+}
+
+enum rc options_safe_argv(struct options *o, struct strings *out, struct err *e)
+{
+    bool mask = false;
+    for (int i = 0; i < o->argc; i++) {
+        const char *arg = o->argv[i];
+        bool next;
+        size_t prefix = masked_prefix(arg, &next);
+        enum rc rc = RC_OK;
+        if (mask || prefix > 0)
+            rc = add_masked(o, out, arg, mask ? 0 : prefix, e);
+        else
+            rc = options_add(o, out, arg, e);
+        if (rc != RC_OK)
+            return rc;
+        if (i == o->dashes_at) {
+            if (o->no_log_command)
+                return options_add(o, out, "(not logged)", e);
+            for (i++; i < o->argc && rc == RC_OK; i++)
+                rc = options_add(o, out, o->argv[i], e);
+            return rc;
+        }
+        mask = !mask && next;
+    }
+    return RC_OK;
+}
+
+char *options_quote_hint(const struct options *o, char *dst, size_t cap)
+{
+    dst[0] = '\0';
+    if (o->words.count < 2 || o->raw || o->script != NULL)
+        return dst;
+    for (size_t i = 0; i < o->words.count; i++) {
+        const char *at = strpbrk(o->words.items[i], "*?$|;&<>`");
+        char word[80];
+        if (at == NULL)
+            continue;
+        str_escape_to(word, sizeof word, o->words.items[i], strlen(o->words.items[i]), 0);
+        snprintf(dst, cap,
+                 "'%s' reaches the host as it is, '%c' and all; to have the remote shell read it, "
+                 "give the whole command as one quoted word",
+                 word, *at);
+        return dst;
+    }
+    return dst;
+}

@@ -14,7 +14,7 @@ struct progress_view {
     const char *const *stragglers; /* names of those that run longest, longest first */
     const char *const *straggler_phases;
     const uint64_t *straggler_ms;
-    uint32_t straggler_count;      /* at most 8 */
+    uint32_t straggler_count; /* at most 8 */
     bool paused;
 };
 

@@ -49,7 +49,7 @@ class Result:
         """{name: object} of a run with -o json or -o ndjson."""
         found = {}
         for o in self._objects():
-            for h in o.get('hosts', [o]) if isinstance(o, dict) else []:
+            for h in o.get('results', [o]) if isinstance(o, dict) else []:
                 if isinstance(h, dict) and 'host' in h and 'status' in h:
                     found[h['host']] = h
         return found

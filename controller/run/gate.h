@@ -21,7 +21,8 @@ enum rc gate_new(struct gate **out, uint32_t per_server, struct err *e);
 void gate_free(struct gate *g);
 
 /* Asks for a place for `target` (a number below 2^32-1, at most one place or wait each).
- * RC_OK: *granted true, it has the place; false, it waits and gate_release of another returns it. */
+ * RC_OK: *granted true, it has the place; false, it waits and gate_release of another returns it.
+ */
 enum rc gate_acquire(struct gate *g, const void *key, size_t len, uint32_t target, bool *granted,
                      struct err *e);
 

@@ -18,7 +18,7 @@
 #include "controller/outcome/outcome.h"
 
 struct sched_wave {
-    uint32_t n;      /* hosts, or percent of all targets (rounded down, at least 1) */
+    uint32_t n; /* hosts, or percent of all targets (rounded down, at least 1) */
     bool percent;
 };
 
@@ -31,21 +31,21 @@ struct sched_retry_on {
 };
 
 struct sched_opts {
-    uint32_t fanout;             /* at least 1 */
-    double rate;                 /* new logins per second, 0 for no limit */
-    uint32_t retries;            /* further attempts per host, 0 for none */
+    uint32_t fanout;  /* at least 1 */
+    double rate;      /* new logins per second (a tenth of a second's worth at once), 0: no limit */
+    uint32_t retries; /* further attempts per host, 0 for none */
     struct sched_retry_on retry_on[SCHED_RETRY_ON_MAX];
     uint32_t retry_on_count;
     uint64_t connect_timeout_ms; /* bounds all that comes before the command, all attempts */
     uint64_t deadline_ms;        /* of the run, from its first event; 0 for none */
     bool max_fail_set;
-    uint32_t max_fail;           /* stop when MORE than this many targets failed */
-    bool max_fail_percent;       /* max_fail is a percentage of all targets */
+    uint32_t max_fail;                        /* stop when MORE than this many targets failed */
+    bool max_fail_percent;                    /* max_fail is a percentage of all targets */
     struct sched_wave waves[SCHED_WAVES_MAX]; /* --serial; the last one repeats */
     uint32_t wave_count;
-    uint32_t breaker;            /* first N to finish share one pre-command problem: stop; 0 off */
-    uint64_t backoff_base_ms;    /* 250: first back-off is random in [0, base), doubled each time */
-    uint64_t backoff_max_ms;     /* 5000 */
+    uint32_t breaker;         /* first N to finish share one pre-command problem: stop; 0 off */
+    uint64_t backoff_base_ms; /* 250: first back-off is random in [0, base), doubled each time */
+    uint64_t backoff_max_ms;  /* 5000 */
     uint64_t seed;
 };
 
@@ -66,13 +66,16 @@ struct sched_event {
 };
 
 enum sched_action_type {
-    SCHED_DO_START,  /* begin attempt `attempt` (from 1) with `budget_ms` left of the connect bound */
-    SCHED_DO_CANCEL, /* end the running attempt; problem says why (cancelled, run-deadline) */
-    SCHED_DO_FINAL,  /* the target has its final outcome: that of the event, or problem when it was
-                        never started (NOT_STARTED_*); exactly once per target */
-    SCHED_DO_STOPPED, /* the run was stopped early: problem is BREAKER, BUDGET, DEADLINE or CANCEL;
-                         at most once */
-    SCHED_DO_DONE,   /* every target is final; the last action ever */
+    SCHED_DO_START,   /* begin attempt `attempt` (from 1), budget_ms left of the connect bound */
+    SCHED_DO_CANCEL,  /* end the running attempt; problem says why (cancelled, run-deadline) */
+    SCHED_DO_FINAL,   /* the target has its final outcome: that of its last attempt (problem NONE),
+                         or problem when it was never started (NOT_STARTED_*); exactly once per
+                         target. The last attempt may have ended in an earlier step: a stop found
+                         the target backing off */
+    SCHED_DO_STOPPED, /* the run was stopped early: problem is NOT_STARTED_BREAKER, _BUDGET,
+                         _DEADLINE or _CANCEL; at most once, and only when a target was held back
+                         or cancelled by it */
+    SCHED_DO_DONE,    /* every target is final; the last action ever */
 };
 
 struct sched_action {
@@ -80,7 +83,7 @@ struct sched_action {
     uint32_t target;
     uint32_t attempt;
     uint64_t budget_ms;
-    enum problem problem; /* FINAL: PROBLEM_NONE means "the event's outcome stands" */
+    enum problem problem; /* FINAL: PROBLEM_NONE means "the last attempt's outcome stands" */
 };
 
 struct sched_actions {
@@ -90,20 +93,22 @@ struct sched_actions {
 };
 
 struct sched_counts {
-    uint32_t total, waiting, running, backing_off, final_, failed, started;
-    uint32_t wave; /* number of the current wave, from 1; 0 without --serial */
+    uint32_t total, waiting, running, backing_off, final_;
+    uint32_t failed;  /* final, not ok, and not for want of a start */
+    uint32_t started; /* at least once */
+    uint32_t wave;    /* number of the current wave, from 1; 0 without --serial */
 };
 
 struct sched;
 
-/* Checks the options (RC_USAGE). retryable copies of opts are kept. */
+/* Checks the options (RC_USAGE); opts is copied. All memory of the run is taken here. */
 enum rc sched_new(struct sched **out, const struct sched_opts *opts, uint32_t targets,
                   struct err *e);
 void sched_free(struct sched *s);
 
-/* Feeds one event. now_ms never goes back (a smaller value is taken as the last one). RC_OK or
- * RC_NOMEM (the event is then not taken: call again). An event that cannot be (FINISHED for a
- * target that does not run) is a broken invariant: abort. */
+/* Feeds one event. now_ms never goes back (a smaller value is taken as the last one). Always RC_OK:
+ * it allocates nothing. An event that cannot be (FINISHED for a target that does not run) is a
+ * broken invariant: abort. Amortised O(log n). */
 enum rc sched_step(struct sched *s, uint64_t now_ms, const struct sched_event *ev,
                    struct sched_actions *out);
 

@@ -141,7 +141,7 @@ static void settle(struct pool *p)
     if (p->open_handles == 1 && p->grace_open) {
         p->grace_open = false;
         uv_close((uv_handle_t *)&p->grace, on_grace_closed);
-    } else if (p->open_handles == 0) {
+    } else if (p->open_handles == 0 && p->closed != NULL) {
         p->closed(p->closed_user);
     }
 }

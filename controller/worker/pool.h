@@ -61,8 +61,8 @@ void pool_pause(struct pool *p);
 void pool_resume(struct pool *p);
 
 /* Ends the workers (they exit by themselves when the socket closes; waits for them by SIGCHLD or
- * pidfd, never blocking the loop) and closes the handles; then `closed`. Jobs still running get no
- * callback. */
+ * pidfd, never blocking the loop) and closes the handles; then `closed` (may be NULL). Jobs still
+ * running get no callback. */
 void pool_close(struct pool *p, void (*closed)(void *user), void *user);
 void pool_free(struct pool *p); /* after closed, or of a pool never attached */
 

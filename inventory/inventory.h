@@ -19,7 +19,8 @@
 enum {
     INVENTORY_MAX_HOSTS = 10000000,
     INVENTORY_MAX_GROUPS = 1000000,
-    INVENTORY_MAX_DEPTH = 64,             /* nesting of YAML, JSON and of values */
+    INVENTORY_MAX_DEPTH = 64,               /* nesting of YAML, JSON and of values */
+    INVENTORY_MAX_GROUP_DEPTH = 512,        /* groups inside groups */
     INVENTORY_MAX_FILE = 512 * 1024 * 1024, /* bytes of one file or one script's output */
 };
 
@@ -28,23 +29,24 @@ struct inventory;
 struct inv_group;
 
 struct inv_host {
-    const char *name;               /* as the inventory spells it */
-    uint32_t index;                 /* position in the order of first mention, from 0 */
-    uint32_t group_count;           /* direct groups, "all" and "ungrouped" included as Ansible does */
-    struct inv_group *const *groups;
-    bool implicit;                  /* made by inventory_add_host, not by a source */
+    const char *name;     /* as the inventory spells it */
+    uint32_t index;       /* position in the order of first mention, from 0 */
+    uint32_t group_count; /* every group it is in, through children too, "all" included */
+    struct inv_group *const
+        *groups;   /* lowest precedence first: "all", then depth, priority, name */
+    bool implicit; /* made by inventory_add_host, not by a source */
 };
 
 struct inv_group {
     const char *name;
     uint32_t index;
-    uint32_t depth;                 /* as Ansible's Group.depth: 0 for "all" */
-    int64_t priority;               /* ansible_group_priority, 1 unless set */
+    uint32_t depth;   /* as Ansible's Group.depth: 0 for "all" */
+    int64_t priority; /* ansible_group_priority, 1 unless set */
     struct inv_group *const *children;
     uint32_t child_count;
     struct inv_group *const *parents;
     uint32_t parent_count;
-    struct inv_host *const *hosts;  /* direct members, in order */
+    struct inv_host *const *hosts; /* direct members, in order */
     uint32_t host_count;
 };
 
@@ -58,6 +60,22 @@ void inventory_free(struct inventory *inv); /* NULL is fine */
  * group_vars/ and host_vars/ beside it are read at inventory_finish.
  * Errors carry file:line:column and say what would be right. */
 enum rc inventory_add_source(struct inventory *inv, const char *path, struct err *e);
+
+/* How text is to be read. */
+enum inventory_format {
+    INVENTORY_AUTO, /* by the extension of its name and by content, as a file would be */
+    INVENTORY_YAML, /* groups in YAML, or in JSON with the same shape */
+    INVENTORY_INI,
+    INVENTORY_SCRIPT, /* the JSON that an inventory script prints for --list */
+};
+
+/* Adds a source that is in memory (len bytes). `name` stands for the file in messages and is
+ * copied; nothing is looked for beside it. */
+enum rc inventory_add_text(struct inventory *inv, const char *name, enum inventory_format format,
+                           const char *text, size_t len, struct err *e);
+
+/* Time limit of one run of an inventory script, in milliseconds; 60000 unless set. */
+void inventory_set_script_timeout(struct inventory *inv, uint64_t ms);
 
 /* Adds a host that needs no source (-w). In "all" and "ungrouped"; existing: RC_OK, nothing
  * changes. *host may be NULL. */
@@ -86,7 +104,9 @@ const struct value *inventory_host_var(const struct inventory *inv, const struct
                                        const char *name);
 
 /* A connection variable under both its names: muster_NAME wins over ansible_NAME, wherever each is
- * set ("host", "port", "user", "ssh_private_key_file"). NULL when neither is set. */
+ * set ("host", "port", "user", "ssh_private_key_file"). Ansible's older names count too, and win
+ * over the newer as they do there (ansible_ssh_host, ansible_ssh_pass, …). NULL when none is set.
+ */
 const struct value *inventory_host_conn_var(const struct inventory *inv, const struct inv_host *h,
                                             const char *name);
 

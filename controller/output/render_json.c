@@ -239,10 +239,9 @@ enum rc output_host_json(struct output *o, const struct output_result *r, bool w
         text_puts(&t, "{");
         json_host(o, &t, r, with_output, false);
         text_puts(&t, "}");
-        if (t.failed) {
+        rc = t.failed;
+        if (rc != RC_OK)
             out->len = before;
-            rc = buf_reserve(out, 1) == RC_LIMIT ? RC_LIMIT : RC_NOMEM;
-        }
     }
     text_fini(&t);
     return rc;

@@ -11,7 +11,7 @@ static const char *cell_text(struct output *o, const struct column *c, uint32_t 
                              struct text *cell)
 {
     buf_reset(cell->buf);
-    cell->failed = false;
+    cell->failed = RC_OK;
     columns_cell(o, c, target, true, cell);
     const char *s = buf_cstr(cell->buf);
     return s != NULL ? s : "";

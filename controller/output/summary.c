@@ -104,10 +104,12 @@ static size_t hosts_width(struct output *o, const struct groups *gs, const struc
 {
     buf_reset(scratch);
     t->buf = scratch;
-    t->failed = false;
+    t->failed = RC_OK;
     phrase_hosts(o, gs, g, 2, o->opts.verbose > 0 ? 0 : HOSTS_MOST, t);
     t->buf = NULL;
-    return t->failed ? 0 : text_width(t, buf_cstr(scratch) != NULL ? (char *)scratch->data : "");
+    return t->failed != RC_OK
+               ? 0
+               : text_width(t, buf_cstr(scratch) != NULL ? (char *)scratch->data : "");
 }
 
 static enum text_style style_of(enum status s)

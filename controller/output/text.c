@@ -12,7 +12,7 @@ enum rc text_init(struct text *t, const struct sink *sink, bool color)
     t->sink = sink;
     t->buf = NULL;
     t->color = color;
-    t->failed = false;
+    t->failed = RC_OK;
     t->written = 0;
     t->held = 0;
     buf_init(&t->scratch, TEXT_SCRATCH);
@@ -36,8 +36,8 @@ void text_put(struct text *t, const void *p, size_t n)
 {
     t->written += n;
     if (t->buf != NULL) {
-        if (!t->failed && buf_append(t->buf, p, n) != RC_OK)
-            t->failed = true;
+        if (t->failed == RC_OK)
+            t->failed = buf_append(t->buf, p, n);
         return;
     }
     if (n > sizeof t->hold - t->held)

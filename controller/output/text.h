@@ -25,7 +25,7 @@ struct text {
     struct buf *buf;
     struct buf scratch; /* reserved at init: where str_escape and str_json write */
     bool color;
-    bool failed;      /* the buffer was full or there was no memory */
+    enum rc failed;   /* why something did not fit in the buffer; RC_OK: nothing */
     uint64_t written; /* bytes so far */
     size_t held;
     uint8_t hold[TEXT_HOLD];

@@ -1,0 +1,131 @@
+/* What session.c (the machine) and session_env.c (what sessions share) know of each other.
+ * Nobody else includes this. Loop thread only.
+ */
+#ifndef CONTROLLER_SSH_SESSION_INT_H
+#define CONTROLLER_SSH_SESSION_INT_H
+
+#include "common/buf.h"
+#include "controller/ssh/diagnose.h"
+#include "controller/ssh/session.h"
+#include "controller/ssh/ssh_io.h"
+#include "controller/ssh/wheel.h"
+
+enum session_state {
+    S_CONNECT, /* our own TCP connect is under way */
+    S_BANNER,  /* connected; waiting for the server's first line */
+    S_KEX,     /* key exchange */
+    S_HOSTKEY, /* waiting for session_hostkey_answer */
+    S_SERVICE, /* asking for the login service */
+    S_AUTH,    /* keys, one after the other */
+    S_OPEN,    /* opening the channel */
+    S_REQUEST, /* the command was sent, not yet confirmed */
+    S_RUN,     /* the command runs */
+    S_TERM,    /* it was sent TERM; its end is awaited */
+    S_KILL,    /* it was sent KILL; its end is awaited */
+    S_CLOSE,   /* everything is given back; the poll handle's close callback is awaited */
+    S_DONE,    /* done was called */
+    S_COUNT
+};
+
+struct session_env {
+    uv_loop_t *loop;
+    struct wheel wheel;
+    uv_idle_t idle;           /* runs while `woken` is not empty */
+    struct session *woken;    /* to be ticked in the next turn; linked by next_woken */
+    struct session *sessions; /* all not yet done; linked by next */
+    size_t active;
+    struct env_key {
+        struct sshio_key *key; /* NULL: no such number */
+        char *label;
+    } * keys;
+    size_t key_cap;
+    struct buf input; /* stdin of commands */
+    bool paused;
+    uint64_t paused_ms; /* since when */
+    unsigned closing;   /* handles not yet closed */
+    void (*closed)(void *user);
+    void *closed_user;
+};
+
+struct session {
+    struct session_env *env;
+    struct session *prev, *next;
+    struct session *next_woken;
+    bool is_woken;
+    const struct session_ops *ops; /* the caller's; outlives the session */
+    void *user;
+
+    enum session_state state;
+    int fd;      /* ours until ssh_io takes it; -1 */
+    bool polled; /* poll is initialised */
+    bool closed; /* poll is closed, or never was: done may be called */
+    bool ready;  /* the socket was reported ready since the last tick */
+    bool broken; /* the poll handle reported an error and has stopped itself */
+    int events;  /* what poll waits for now */
+    uv_poll_t poll;
+    struct wheel_timer timer;
+    struct sshio *io;
+    struct prelude prelude;
+
+    uint64_t start_us;
+    uint64_t state_due_ms;  /* of this state; 0: none */
+    uint64_t budget_due_ms; /* of everything before the command is sent */
+    uint64_t run_ms;        /* start of the run, moved on by pauses */
+    uint64_t heard_ms;      /* last data of the run, likewise */
+    uint64_t state_bytes;   /* sshio_bytes_in when the state began */
+    unsigned graces;        /* times a deadline was put off since bytes had just come */
+
+    /* copies of the spec */
+    union resolve_addr addr;
+    char where[80]; /* "10.0.0.7 port 22" */
+    char *user_name;
+    char *label;
+    char *command; /* freed once it was confirmed */
+    unsigned keys[SESSION_MAX_KEYS];
+    unsigned key_count;
+    bool restricted; /* only host key types on record were offered */
+    char *hostkey_types;
+    bool legacy;
+    bool use_stdin;
+    uint64_t connect_budget_ms, tcp_budget_ms, run_timeout_ms, silence_timeout_ms;
+
+    /* host key */
+    bool asked, answered;
+    enum hostkey_answer answer;
+    enum problem answer_problem;
+    char answer_detail[DIAGNOSE_DETAIL];
+
+    /* login */
+    unsigned key_at;
+    bool offered; /* keys[key_at] was offered and accepted: sign now */
+    unsigned keys_tried;
+    bool partial; /* a key was accepted, but the server wants more */
+
+    size_t input_done; /* bytes of env->input sent */
+    bool eof_sent;
+
+    enum problem cancel; /* PROBLEM_NONE: nobody asked */
+    bool cancel_now;
+    bool cancel_seen; /* acted upon */
+
+    struct session_result result;
+};
+
+/* Runs the machine as far as it goes without waiting. */
+void session_tick(struct session *s);
+/* Ticks it in the next turn of the loop. */
+void session_wake(struct session *s);
+/* Asks the loop for what the state needs now. */
+void session_rearm(struct session *s);
+/* Sets the wheel timer to the nearest deadline. */
+void session_set_deadline(struct session *s);
+/* The clocks of the run stood still for ms. */
+void session_skip_clock(struct session *s, uint64_t paused_ms, uint64_t now_ms);
+/* Calls done and frees: from the loop only. */
+void session_report(struct session *s);
+
+void env_link(struct session_env *env, struct session *s);
+void env_unlink(struct session_env *env, struct session *s);
+const struct sshio_key *env_key(const struct session_env *env, unsigned id);
+
+#endif

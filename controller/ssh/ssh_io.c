@@ -1,0 +1,501 @@
+/* See ssh_io.h. Written against libssh 0.10.6-0+deb12u3; what each fence is for stands beside it.
+ *
+ * Never called here, because each of them blocks, spins, forks or reads files even in a
+ * non-blocking session: ssh_disconnect, ssh_select, ssh_channel_select, the sftp_ and ssh_scp_
+ * families, ssh_userauth_publickey_auto, ssh_userauth_agent, the known_hosts functions.
+ */
+#include "controller/ssh/ssh_io.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+#include <libssh/server.h>
+
+#include "common/mem.h"
+#include "common/str.h"
+
+struct sshio {
+    ssh_session ssh;
+    ssh_channel channel;
+    int fd;
+    bool given;       /* libssh has the descriptor: never close it ourselves */
+    bool nonblocking; /* O_NONBLOCK was put back, see restore_nonblock */
+    uint32_t max_packet;
+    struct ssh_counter_struct counter;
+    struct ssh_channel_callbacks_struct callbacks;
+    struct sshio_seen seen;
+    void (*data)(void *user, bool is_stderr, const void *p, size_t n);
+    void *user;
+};
+
+struct sshio_key {
+    ssh_key private_key;
+    ssh_key public_key;
+};
+
+/* Whose channel is being opened: libssh has no call that tells the server's packet size, only a
+ * log line, and its log callback is per thread. */
+static _Thread_local struct sshio *opening;
+
+#define KEX_MODERN                                                                                 \
+    "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,"        \
+    "ecdh-sha2-nistp521"
+#define CIPHERS_MODERN                                                                             \
+    "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr,"      \
+    "aes128-ctr"
+#define MACS_MODERN                                                                                \
+    "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512"
+#define HOSTKEYS_MODERN                                                                            \
+    "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,"        \
+    "rsa-sha2-256"
+
+static void on_log(int priority, const char *function, const char *text, void *user)
+{
+    (void)priority;
+    (void)function;
+    (void)user;
+    static const char mark[] = "maxpacket : ";
+    const char *at = opening != NULL ? strstr(text, "Remote window : ") : NULL;
+    at = at != NULL ? strstr(at, mark) : NULL;
+    if (at == NULL)
+        return;
+    uint32_t n = 0;
+    for (at += sizeof mark - 1; *at >= '0' && *at <= '9'; at++)
+        n = n * 10 + (uint32_t)(*at - '0');
+    opening->max_packet = n != 0 ? n : 1; /* 0 means unknown to our caller, and is as bad as 1 */
+}
+
+void sshio_thread_init(void)
+{
+    ssh_init();
+    /* Never log_function of ssh_callbacks_struct: it becomes the thread's callback with one
+     * session as its user data and outlives that session. */
+    ssh_set_log_callback(on_log);
+    ssh_set_log_level(SSH_LOG_NOLOG);
+}
+
+enum rc sshio_key_new(struct sshio_key **out, const char *text, const char *passphrase,
+                      struct err *e)
+{
+    struct sshio_key *k = mem_calloc(1, sizeof *k);
+    if (k == NULL)
+        return err_nomem(e);
+    if (ssh_pki_import_privkey_base64(text, passphrase, NULL, NULL, &k->private_key) != SSH_OK ||
+        ssh_pki_export_privkey_to_pubkey(k->private_key, &k->public_key) != SSH_OK) {
+        sshio_key_free(k);
+        return err_set(e, RC_CRYPTO, "cannot use the private key: %s",
+                       passphrase != NULL ? "wrong passphrase, or a type that is not supported"
+                                          : "it is encrypted, or of a type that is not supported");
+    }
+    *out = k;
+    return RC_OK;
+}
+
+void sshio_key_free(struct sshio_key *k)
+{
+    if (k == NULL)
+        return;
+    ssh_key_free(k->private_key);
+    ssh_key_free(k->public_key);
+    mem_free(k);
+}
+
+/* Returning 1 lets libssh answer "no". Without a message callback a client queues every request of
+ * the server, without bound. */
+static int deny_message(ssh_session ssh, ssh_message message, void *user)
+{
+    (void)ssh;
+    (void)message;
+    struct sshio *io = user;
+    io->seen.messages++;
+    return 1;
+}
+
+/* Always takes everything: if less is taken libssh calls again only when more arrives, and EOF may
+ * overtake what is left. */
+static int on_data(ssh_session ssh, ssh_channel channel, void *p, uint32_t n, int is_stderr,
+                   void *user)
+{
+    (void)ssh;
+    (void)channel;
+    struct sshio *io = user;
+    io->data(io->user, is_stderr != 0, p, n);
+    return (int)n;
+}
+
+static void on_eof(ssh_session ssh, ssh_channel channel, void *user)
+{
+    (void)ssh;
+    (void)channel;
+    struct sshio *io = user;
+    io->seen.eof = true;
+}
+
+static void on_close(ssh_session ssh, ssh_channel channel, void *user)
+{
+    (void)ssh;
+    (void)channel;
+    struct sshio *io = user;
+    io->seen.closed = true;
+}
+
+static void on_exit_status(ssh_session ssh, ssh_channel channel, int status, void *user)
+{
+    (void)ssh;
+    (void)channel;
+    struct sshio *io = user;
+    io->seen.exited = true;
+    io->seen.exit_status = (uint32_t)status;
+}
+
+static void on_exit_signal(ssh_session ssh, ssh_channel channel, const char *name, int core,
+                           const char *text, const char *lang, void *user)
+{
+    (void)ssh;
+    (void)channel;
+    (void)core;
+    (void)text;
+    (void)lang;
+    struct sshio *io = user;
+    io->seen.signaled = true;
+    str_escape_to(io->seen.signal, sizeof io->seen.signal, name, strlen(name), 0);
+}
+
+/* The types on record, as signature algorithms; types that libssh cannot verify are left out. */
+static void hostkey_algorithms(char *dst, size_t cap, const char *types, bool legacy)
+{
+    size_t len = 0;
+    dst[0] = '\0';
+    while (*types != '\0') {
+        size_t n = strcspn(types, ",");
+        char type[64];
+        snprintf(type, sizeof type, "%.*s", (int)(n < 63 ? n : 63), types);
+        types += n + (types[n] == ',');
+        const char *add = NULL;
+        if (strcmp(type, "ssh-rsa") == 0)
+            add = legacy ? "rsa-sha2-512,rsa-sha2-256,ssh-rsa" : "rsa-sha2-512,rsa-sha2-256";
+        else if (strcmp(type, "ssh-ed25519") == 0 || str_starts(type, "ecdsa-sha2-nistp"))
+            add = type;
+        if (add != NULL && len + strlen(add) + 2 < cap)
+            len += (size_t)snprintf(dst + len, cap - len, "%s%s", len > 0 ? "," : "", add);
+    }
+    if (len == 0)
+        snprintf(dst, cap, "%s%s", HOSTKEYS_MODERN, legacy ? ",ssh-rsa" : "");
+}
+
+static bool set_algorithms(ssh_session ssh, const struct sshio_spec *spec)
+{
+    const bool old = spec->legacy;
+    const char *kex = old ? KEX_MODERN ",diffie-hellman-group16-sha512,diffie-hellman-group14-"
+                                       "sha256,diffie-hellman-group14-sha1"
+                          : KEX_MODERN;
+    const char *ciphers = old ? CIPHERS_MODERN ",aes256-cbc,aes128-cbc,3des-cbc" : CIPHERS_MODERN;
+    const char *macs = old ? MACS_MODERN ",hmac-sha1" : MACS_MODERN;
+    char hostkeys[512];
+    hostkey_algorithms(hostkeys, sizeof hostkeys, spec->hostkey_types, old);
+    return ssh_options_set(ssh, SSH_OPTIONS_KEY_EXCHANGE, kex) == 0 &&
+           ssh_options_set(ssh, SSH_OPTIONS_CIPHERS_C_S, ciphers) == 0 &&
+           ssh_options_set(ssh, SSH_OPTIONS_CIPHERS_S_C, ciphers) == 0 &&
+           ssh_options_set(ssh, SSH_OPTIONS_HMAC_C_S, macs) == 0 &&
+           ssh_options_set(ssh, SSH_OPTIONS_HMAC_S_C, macs) == 0 &&
+           ssh_options_set(ssh, SSH_OPTIONS_HOSTKEYS, hostkeys) == 0 &&
+           (!old || ssh_options_set(ssh, SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES,
+                                    HOSTKEYS_MODERN ",ssh-rsa") == 0);
+}
+
+/* Nothing of these may touch a file or a name service: ssh_config is not read (it can run
+ * programs), known_hosts would be scanned per session and per rekey, a missing user or folder
+ * would ask NSS, a tilde would too. The user is a harmless word: libssh refuses names such as
+ * DOMAIN\user here, and takes the real one with each login call. The host is for messages only, and
+ * an IPv6 address or an underscore would be refused. */
+static bool set_options(ssh_session ssh, const struct sshio_spec *spec)
+{
+    bool no = false;
+    socket_t fd = spec->fd;
+    ssh_set_blocking(ssh, 0);
+    return ssh_options_set(ssh, SSH_OPTIONS_PROCESS_CONFIG, &no) == 0 &&
+           ssh_options_set(ssh, SSH_OPTIONS_KNOWNHOSTS, "/dev/null") == 0 &&
+           ssh_options_set(ssh, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null") == 0 &&
+           ssh_options_set(ssh, SSH_OPTIONS_SSH_DIR, "/nonexistent") == 0 &&
+           ssh_options_set(ssh, SSH_OPTIONS_HOST, "target") == 0 &&
+           ssh_options_set(ssh, SSH_OPTIONS_USER, "muster") == 0 && set_algorithms(ssh, spec) &&
+           ssh_options_set(ssh, SSH_OPTIONS_FD, &fd) == 0;
+}
+
+static void set_callbacks(struct sshio *io)
+{
+    ssh_set_message_callback(io->ssh, deny_message, io);
+    ssh_set_counters(io->ssh, &io->counter, NULL);
+    io->callbacks.userdata = io;
+    io->callbacks.channel_data_function = on_data;
+    io->callbacks.channel_eof_function = on_eof;
+    io->callbacks.channel_close_function = on_close;
+    io->callbacks.channel_exit_status_function = on_exit_status;
+    io->callbacks.channel_exit_signal_function = on_exit_signal;
+    ssh_callbacks_init(&io->callbacks);
+}
+
+enum rc sshio_new(struct sshio **out, const struct sshio_spec *spec, struct err *e)
+{
+    if (spec->fd > SSHIO_MAX_FD)
+        return err_set(e, RC_LIMIT, "descriptor %d is above what libssh can hold", spec->fd);
+    struct sshio *io = mem_calloc(1, sizeof *io);
+    if (io == NULL)
+        return err_nomem(e);
+    io->fd = spec->fd;
+    io->data = spec->data;
+    io->user = spec->user;
+    io->ssh = ssh_new();
+    if (io->ssh == NULL) {
+        mem_free(io);
+        return err_nomem(e);
+    }
+    if (!set_options(io->ssh, spec)) {
+        err_set(e, RC_INTERNAL, "libssh refuses an option: %s", ssh_get_error(io->ssh));
+        ssh_free(io->ssh); /* closes only a descriptor that a connect took */
+        mem_free(io);
+        return RC_INTERNAL;
+    }
+    set_callbacks(io);
+    *out = io;
+    return RC_OK;
+}
+
+void sshio_free(struct sshio *io)
+{
+    if (io == NULL)
+        return;
+    /* libssh 0.10.6 does not detach callbacks of a freed channel. ssh_disconnect is never called:
+     * after it nobody can tell whether the descriptor was closed. */
+    if (io->channel != NULL)
+        ssh_remove_channel_callbacks(io->channel, &io->callbacks);
+    ssh_free(io->ssh);
+    if (!io->given)
+        close(io->fd);
+    mem_free(io);
+}
+
+/* After every call: libssh closes the descriptor by itself on errors and on a DISCONNECT, and
+ * several calls answer "again" for ever afterwards. */
+static bool gone(const struct sshio *io)
+{
+    return ssh_get_fd(io->ssh) != io->fd ||
+           (ssh_get_status(io->ssh) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0;
+}
+
+/* libssh sets the socket *blocking* when the connection comes up, just before it sends its
+ * banner: one slow host would then hold up the whole loop. */
+static void restore_nonblock(struct sshio *io)
+{
+    if (io->nonblocking || ssh_get_clientbanner(io->ssh) == NULL || gone(io))
+        return;
+    int flags = fcntl(io->fd, F_GETFL);
+    io->nonblocking = flags >= 0 && fcntl(io->fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
+enum sshio_step sshio_handshake(struct sshio *io)
+{
+    int rc = ssh_connect(io->ssh);
+    if (!io->given)
+        io->given = rc != SSH_ERROR || ssh_get_fd(io->ssh) == io->fd ||
+                    (ssh_get_status(io->ssh) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0;
+    restore_nonblock(io);
+    if (gone(io) || rc == SSH_ERROR)
+        return SSHIO_DEAD;
+    return rc == SSH_OK ? SSHIO_OK : SSHIO_AGAIN;
+}
+
+const char *sshio_server_banner(const struct sshio *io)
+{
+    return ssh_get_serverbanner(io->ssh);
+}
+
+enum rc sshio_host_key(struct sshio *io, struct buf *blob, struct err *e)
+{
+    ssh_key key = NULL;
+    char *text = NULL;
+    enum rc rc = RC_CRYPTO;
+    if (ssh_get_server_publickey(io->ssh, &key) == SSH_OK &&
+        ssh_pki_export_pubkey_base64(key, &text) == SSH_OK)
+        rc = str_unbase64(blob, text, strlen(text));
+    ssh_string_free_char(text);
+    ssh_key_free(key);
+    return rc == RC_OK ? RC_OK : err_set(e, rc, "cannot read the server's host key");
+}
+
+static enum sshio_step settle(const struct sshio *io, int rc)
+{
+    if (gone(io))
+        return SSHIO_DEAD;
+    return rc == SSH_OK ? SSHIO_OK : rc == SSH_AGAIN ? SSHIO_AGAIN : SSHIO_DENIED;
+}
+
+/* An error in a session that still lives is local (a key that cannot sign): as good as a denial. */
+static enum sshio_step settle_auth(const struct sshio *io, int rc)
+{
+    if (gone(io))
+        return SSHIO_DEAD;
+    switch (rc) {
+    case SSH_AUTH_SUCCESS: return SSHIO_OK;
+    case SSH_AUTH_AGAIN: return SSHIO_AGAIN;
+    case SSH_AUTH_PARTIAL: return SSHIO_PARTIAL;
+    default: return SSHIO_DENIED;
+    }
+}
+
+/* Explicitly, before any login call: libssh picks the signature of an RSA key before it has read
+ * the server's EXT_INFO, and would fall back to SHA-1; with the service accepted it has read it. */
+enum sshio_step sshio_service(struct sshio *io)
+{
+    int rc = ssh_service_request(io->ssh, "ssh-userauth");
+    return settle(io, rc);
+}
+
+enum sshio_step sshio_auth_none(struct sshio *io, const char *user)
+{
+    return settle_auth(io, ssh_userauth_none(io->ssh, user));
+}
+
+enum sshio_step sshio_auth_offer(struct sshio *io, const char *user, const struct sshio_key *k)
+{
+    return settle_auth(io, ssh_userauth_try_publickey(io->ssh, user, k->public_key));
+}
+
+enum sshio_step sshio_auth_sign(struct sshio *io, const char *user, const struct sshio_key *k)
+{
+    return settle_auth(io, ssh_userauth_publickey(io->ssh, user, k->private_key));
+}
+
+char *sshio_auth_methods(struct sshio *io, char *dst, size_t cap)
+{
+    static const struct {
+        int bit;
+        const char *name;
+    } methods[] = {
+        {SSH_AUTH_METHOD_PUBLICKEY, "publickey"},
+        {SSH_AUTH_METHOD_PASSWORD, "password"},
+        {SSH_AUTH_METHOD_INTERACTIVE, "keyboard-interactive"},
+        {SSH_AUTH_METHOD_HOSTBASED, "hostbased"},
+        {SSH_AUTH_METHOD_GSSAPI_MIC, "gssapi-with-mic"},
+    };
+    int have = ssh_userauth_list(io->ssh, NULL);
+    size_t len = 0;
+    dst[0] = '\0';
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        if ((have & methods[i].bit) != 0 && len < cap)
+            len +=
+                (size_t)snprintf(dst + len, cap - len, "%s%s", len > 0 ? "," : "", methods[i].name);
+    return dst;
+}
+
+/* A server that allows packets of a few bytes makes libssh loop or send one packet per byte. The
+ * size is told only in a log line, so the level goes up for this one kind of call. */
+enum sshio_step sshio_open(struct sshio *io)
+{
+    if (io->channel == NULL) {
+        io->channel = ssh_channel_new(io->ssh);
+        if (io->channel == NULL)
+            return SSHIO_DEAD;
+        ssh_set_channel_callbacks(io->channel, &io->callbacks);
+    }
+    opening = io;
+    ssh_set_log_level(SSH_LOG_PROTOCOL);
+    int rc = ssh_channel_open_session(io->channel);
+    ssh_set_log_level(SSH_LOG_NOLOG);
+    opening = NULL;
+    return settle(io, rc);
+}
+
+uint32_t sshio_max_packet(const struct sshio *io)
+{
+    return io->max_packet;
+}
+
+enum sshio_step sshio_exec(struct sshio *io, const char *command)
+{
+    return settle(io, ssh_channel_request_exec(io->channel, command));
+}
+
+/* ssh_execute_message_callbacks always makes one pass over the socket; the calls that look made
+ * for it (ssh_channel_poll, ssh_blocking_flush) do not when a stream has ended or nothing is
+ * buffered, and the session would sleep for ever. */
+enum sshio_step sshio_pump(struct sshio *io)
+{
+    ssh_execute_message_callbacks(io->ssh);
+    return gone(io) ? SSHIO_DEAD : SSHIO_OK;
+}
+
+/* Small writes only, and never on top of bytes that wait: libssh's socket buffer grows to the
+ * largest write and never shrinks, and at window 0 the call would pump from in here. */
+enum sshio_step sshio_write(struct sshio *io, const void *p, size_t n, size_t *done)
+{
+    *done = 0;
+    size_t window = ssh_channel_window_size(io->channel);
+    size_t most = n < SSHIO_WRITE ? n : SSHIO_WRITE;
+    most = most < window ? most : window;
+    if (most == 0 || sshio_wants_write(io))
+        return SSHIO_OK;
+    if (!ssh_channel_is_open(io->channel))
+        return SSHIO_DENIED;
+    int rc = ssh_channel_write(io->channel, p, (uint32_t)most);
+    if (gone(io))
+        return SSHIO_DEAD;
+    if (rc < 0)
+        return SSHIO_DENIED;
+    *done = (size_t)rc; /* less, or 0, while keys are exchanged anew */
+    return SSHIO_OK;
+}
+
+/* AGAIN only says that the packet is still in the socket buffer: the pump sends it. */
+static enum sshio_step settle_sent(const struct sshio *io, int rc)
+{
+    enum sshio_step step = settle(io, rc);
+    return step == SSHIO_AGAIN ? SSHIO_OK : step;
+}
+
+enum sshio_step sshio_send_eof(struct sshio *io)
+{
+    if (!ssh_channel_is_open(io->channel))
+        return SSHIO_DENIED;
+    return settle_sent(io, ssh_channel_send_eof(io->channel));
+}
+
+enum sshio_step sshio_send_signal(struct sshio *io, const char *name)
+{
+    if (!ssh_channel_is_open(io->channel))
+        return SSHIO_DENIED;
+    return settle_sent(io, ssh_channel_request_send_signal(io->channel, name));
+}
+
+/* AGAIN means that EOF did not go out and CLOSE was not even queued. */
+enum sshio_step sshio_close_channel(struct sshio *io)
+{
+    return settle(io, ssh_channel_close(io->channel));
+}
+
+/* Bytes really buffered. ssh_get_poll_flags asks for POLLOUT after every send, which would cost a
+ * spurious wake-up and two epoll_ctl calls each time. */
+bool sshio_wants_write(const struct sshio *io)
+{
+    return (ssh_get_status(io->ssh) & SSH_WRITE_PENDING) != 0;
+}
+
+uint64_t sshio_bytes_in(const struct sshio *io)
+{
+    return io->counter.in_bytes;
+}
+
+const struct sshio_seen *sshio_seen(const struct sshio *io)
+{
+    return &io->seen;
+}
+
+const char *sshio_error(const struct sshio *io)
+{
+    const char *text = ssh_get_error(io->ssh);
+    return text != NULL ? text : "";
+}

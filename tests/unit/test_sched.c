@@ -212,6 +212,37 @@ static void fast_failures_are_tried_again(void **state)
     sched_free(h.s);
 }
 
+/* What is left of the bound tells how long the back-off was: each starts exactly then. */
+static void back_offs_end_in_their_order(void **state)
+{
+    (void)state;
+    enum { HOSTS = 200 };
+    struct sched *s;
+    struct sched_opts o = defaults();
+    o.fanout = HOSTS;
+    o.backoff_base_ms = 5000;
+    assert_int_equal(sched_new(&s, &o, HOSTS, NULL), RC_OK);
+    struct sched_event ev = {.type = SCHED_EV_TICK};
+    struct sched_actions out;
+    struct outcome refused = outcome_of(PROBLEM_CONNECT_REFUSED, -1, false);
+    assert_int_equal(sched_step(s, 0, &ev, &out), RC_OK);
+    ev = (struct sched_event){.type = SCHED_EV_FINISHED, .outcome = &refused};
+    for (; ev.target < HOSTS; ev.target++)
+        assert_int_equal(sched_step(s, ev.target, &ev, &out), RC_OK);
+    ev.type = SCHED_EV_TICK;
+    uint32_t again = HOSTS;
+    for (struct sched_counts c = {.backing_off = 1}; c.backing_off > 0; sched_counts(s, &c)) {
+        uint64_t now = out.wake_at_ms > HOSTS ? out.wake_at_ms : HOSTS;
+        assert_int_equal(sched_step(s, now, &ev, &out), RC_OK);
+        for (size_t i = 0; i < out.count; i++, again--) {
+            uint64_t due = out.items[i].target + (10000 - out.items[i].budget_ms);
+            assert_true(due == now || (now == HOSTS && due < now));
+        }
+    }
+    assert_true(again < HOSTS);
+    sched_free(s);
+}
+
 static void not_everything_is_tried_again(void **state)
 {
     (void)state;
@@ -952,6 +983,7 @@ int main(void)
         cmocka_unit_test(waves),
         cmocka_unit_test(a_percentage_is_at_least_one),
         cmocka_unit_test(fast_failures_are_tried_again),
+        cmocka_unit_test(back_offs_end_in_their_order),
         cmocka_unit_test(not_everything_is_tried_again),
         cmocka_unit_test(what_was_sent_is_not_sent_again),
         cmocka_unit_test(retry_on_adds_causes),

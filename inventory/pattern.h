@@ -17,12 +17,12 @@ struct selection {
 };
 
 struct pattern_opts {
-    const char *pattern;        /* required, "" is an error; there is no implicit "all" */
-    const char *const *limits;  /* -l, each a pattern (or @FILE); all must hold */
+    const char *pattern;       /* required, "" is an error; there is no implicit "all" */
+    const char *const *limits; /* -l, each a pattern (or @FILE); all must hold */
     size_t limit_count;
     const char *const *excludes; /* -x */
     size_t exclude_count;
-    const char *where;          /* --where expression, or NULL */
+    const char *where; /* --where expression, or NULL */
 };
 
 /* RC_OK with *out filled (selection_fini it), even empty when --where left nothing;

@@ -2,11 +2,18 @@
  *   or-expr   := and-expr ("or" and-expr)*
  *   and-expr  := unary ("and" unary)*
  *   unary     := "not" unary | "(" or-expr ")" | test
- *   test      := operand [("==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "not in" | "=~" | "!~") operand]
- *   operand   := name("."name)* | "string" | 'string' | number | true | false | null | [list]
- * Names are variables of the host, plus name, groups. Regular expressions are PCRE2 with match
- * limits. Comparing values of different kinds is an error with the place of the value, except
- * equality (false). A variable that is not set is null.
+ *   test      := operand [("==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "not in" | "=~" | "!~")
+ * operand] operand   := name("."name)* | "string" | 'string' | number | true | false | null |
+ * [list] Names are variables of the host, with "." for members of a map, plus two that win over
+ * variables: `name` (the inventory's name of the host) and `groups` (its groups and theirs, without
+ * "all"). "in" looks into lists, strings (a part of it) and maps (a key of it). Regular expressions
+ * are PCRE2 with match limits, found anywhere in the text.
+ *
+ * A variable that is not set is null. Null equals null only, is neither less nor greater than
+ * anything, is in nothing, holds nothing and matches nothing; so `port > 80` is false, not an
+ * error, for hosts without a port. Otherwise, comparing values of different kinds is an error with
+ * the place of the value, except for == (false) and != (true). A test without an operator must be a
+ * boolean, in any of Ansible's spellings, or null (false). Single thread.
  */
 #ifndef INVENTORY_WHERE_H
 #define INVENTORY_WHERE_H
@@ -18,8 +25,15 @@
 
 struct where;
 
-enum rc where_compile(const char *text, struct where **out, struct err *e); /* errors give column */
-void where_free(struct where *w);
+enum { WHERE_MAX_TEXT = 65536, WHERE_MAX_DEPTH = 64 };
+
+/* RC_PARSE with the column, RC_LIMIT, RC_NOMEM. */
+enum rc where_compile(const char *text, struct where **out, struct err *e);
+void where_free(struct where *w); /* NULL is fine */
+
+/* RC_OK with *out; RC_PARSE for values that do not compare, RC_OPAQUE for one that we cannot
+ * evaluate, RC_LIMIT for a regular expression that costs too much: each names the host and the
+ * value's place. */
 enum rc where_test(const struct where *w, const struct inventory *inv, const struct inv_host *h,
                    bool *out, struct err *e);
 

@@ -128,7 +128,7 @@ static void hash_begin(struct stream *st)
 }
 
 /* Room for n more bytes in memory: how many of them. */
-static size_t make_room(struct store *s, struct stream *st, size_t n)
+static size_t make_room(struct store *s, struct stream *st, const struct stream *other, size_t n)
 {
     if (n <= st->cap - st->len)
         return n;
@@ -136,8 +136,9 @@ static size_t make_room(struct store *s, struct stream *st, size_t n)
     size_t cap = st->cap ? st->cap * 2 : FIRST_BLOCK;
     if (cap < want)
         cap = want;
-    if (cap > s->max_output)
-        cap = s->max_output > want ? (size_t)s->max_output : want;
+    uint64_t share = s->max_output > other->cap ? s->max_output - other->cap : 0;
+    if (cap > share)
+        cap = share > want ? (size_t)share : want;
     uint64_t left = s->max_memory > s->memory ? s->max_memory - s->memory : 0;
     if (cap - st->cap > left)
         cap = st->cap + (size_t)left;
@@ -178,7 +179,8 @@ void store_add(struct store *s, uint32_t target, bool is_stderr, const void *p, 
     uint64_t kept = kept_bytes(h);
     uint64_t share = s->max_output > kept ? s->max_output - kept : 0;
     size_t take = st->dropping ? 0 : n < share ? n : (size_t)share;
-    size_t inside = st->spooled > 0 || take == 0 ? 0 : make_room(s, st, take);
+    size_t inside =
+        st->spooled > 0 || take == 0 ? 0 : make_room(s, st, &h->streams[!is_stderr], take);
     /* While there is no running hash, all that was received is in memory: begin before a gap. */
     if (st->hash == NULL && !st->unhashed && (inside < n || st->received + n > HASH_AT_END))
         hash_begin(st);

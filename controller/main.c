@@ -43,6 +43,7 @@ int cmd_fail(const struct err *e)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is then an error like a full disk */
     struct options o;
     struct err e = {0};
     int code = 1;

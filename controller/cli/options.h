@@ -155,7 +155,8 @@ enum rc options_replay_json(const struct options *o, struct buf *out);
 enum rc options_replay_restore(struct options *o, const char *json, struct err *e);
 
 /* Our own arguments as a record may hold them: values of --env become "***", and with
- * --no-log-command the words after "--" are one "(not logged)". Lives as long as *o. */
+ * --no-log-command the words after "--" are one "(not logged)". The texts live as long as *o;
+ * mem_free out->items, after failure too. */
 enum rc options_safe_argv(struct options *o, struct strings *out, struct err *e);
 
 /* A hint for a command given as several words, each of which is quoted, when one of them holds what

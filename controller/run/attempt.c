@@ -146,6 +146,9 @@ static enum rc start_job(struct attempt *a, const char *types, struct buf *line,
     };
     for (unsigned i = 0; i < t->key_count; i++)
         spec.keys[i] = t->keys[i];
+    /* On its way to the disk while the handshake goes on: a host that the record of a killed
+     * controller does not know as started has surely not run the command. */
+    record_started(r->record, a->target);
     return pool_start(r->pool, a->job, &spec, e);
 }
 

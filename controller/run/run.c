@@ -117,6 +117,7 @@ static void on_prepare(uv_prepare_t *p)
     struct run *r = p->data;
     if (r->done)
         return;
+    record_flush(r->record);
     if (r->stall_wanted != r->stalled)
         apply_stall(r);
     if (r->done || r->reader_gone || writer_broken(r->out) == 0)
@@ -256,6 +257,7 @@ static enum rc open_record(struct run *r, struct err *e)
             .command_digest = digest,
             .pattern = o->pattern,
             .reason = o->reason,
+            .retry_of = o->retry_of,
             .argv_safe = argv.items,
             .argc = argv.count,
             .targets = names,
@@ -267,6 +269,7 @@ static enum rc open_record(struct run *r, struct err *e)
     if (rc == RC_OK)
         record_spool(r->record, &r->spool);
     mem_free(names);
+    mem_free(argv.items);
     buf_fini(&state);
     buf_fini(&replay);
     return rc;

@@ -8,7 +8,7 @@
 #include "controller/output/lines.h"
 #include "inventory/inventory.h"
 
-enum { VAR_MAX = 64 * 1024 };
+enum { VAR_MAX = 64 * 1024, CELL_LINE = 500 };
 
 static const char *const titles[COLUMN_COUNT] = {
     [COLUMN_HOST] = "host",
@@ -124,8 +124,8 @@ static void first_line(struct output *o, uint32_t target, bool is_stderr, struct
     lines_init(&l, o, target, is_stderr, true);
     if (!lines_next(&l, &p, &n))
         return;
-    text_put(t, p, n < 500 ? n : 500);
-    if (n > 500 || lines_next(&l, &p, &n) || lines_missing(&l) > 0)
+    text_put(t, p, text_cut(p, n, CELL_LINE));
+    if (n > CELL_LINE || lines_next(&l, &p, &n) || lines_missing(&l) > 0)
         text_puts(t, " \xe2\x80\xa6");
 }
 

@@ -129,8 +129,7 @@ static const char *last_words(struct output *o, uint32_t target)
     size_t start = n;
     while (start > 0 && tail[start - 1] != '\n')
         start--;
-    if (n - start > MESSAGE_MAX)
-        n = start + MESSAGE_MAX;
+    n = start + text_cut(tail + start, n - start, MESSAGE_MAX);
     const char *copy =
         n > start ? arena_strndup(&o->arena, (const char *)tail + start, n - start) : NULL;
     return copy != NULL ? copy : "";

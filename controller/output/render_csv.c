@@ -8,10 +8,22 @@
 #include "common/str.h"
 #include "controller/output/internal.h"
 
-static void quoted(void *user, const void *data, size_t n)
+struct csv {
+    struct output *o;
+    bool quote; /* the field needs quotes */
+    bool open;  /* and has its first */
+};
+
+/* The sink of a cell. Quotes come with the first byte: an empty field has none. */
+static void put(void *user, const void *data, size_t n)
 {
-    struct output *o = user;
+    struct csv *c = user;
+    struct output *o = c->o;
     const char *p = data;
+    if (c->quote && !c->open && n > 0) {
+        text_puts(&o->out, "\"");
+        c->open = true;
+    }
     while (n > 0) {
         const char *quote = memchr(p, '"', n);
         size_t run = quote != NULL ? (size_t)(quote - p) : n;
@@ -52,29 +64,28 @@ static bool needs_quotes(const char *s)
     return strpbrk(s, ",\"\r\n\t ;'") != NULL || !str_utf8_valid(s, strlen(s));
 }
 
-static void field(struct output *o, const struct column *c, uint32_t target, struct text *cell)
+static void field(struct csv *csv, const struct column *c, uint32_t target, struct text *cell)
 {
-    bool stream = c->id == COLUMN_STDOUT || c->id == COLUMN_STDERR;
+    struct output *o = csv->o;
     const struct done_host *h = &o->hosts[target];
     bool bare = is_plain(c->id) ||
                 (c->id == COLUMN_HOST && !needs_quotes(output_name(o, target))) ||
                 (c->id == COLUMN_ADDRESS && !needs_quotes(h->address)) ||
                 (c->id == COLUMN_USER && !needs_quotes(h->user)) ||
                 (c->id == COLUMN_SIGNAL && !needs_quotes(h->signal));
-    if (stream && store_size(o->store, target, c->id == COLUMN_STDERR).received == 0)
-        return;
-    if (!bare)
-        text_puts(&o->out, "\"");
+    csv->quote = !bare;
+    csv->open = false;
     columns_cell(o, c, target, false, cell);
     text_flush(cell);
-    if (!bare)
+    if (csv->open)
         text_puts(&o->out, "\"");
 }
 
 void csv_render(struct output *o)
 {
     struct text cell;
-    struct sink through = {.write = quoted, .user = o};
+    struct csv csv = {.o = o};
+    struct sink through = {.write = put, .user = &csv};
     if (text_init(&cell, &through, false) != RC_OK) {
         text_puts(&o->err, "warning: no memory for csv\n");
         text_fini(&cell);
@@ -90,7 +101,7 @@ void csv_render(struct output *o)
             continue;
         for (size_t i = 0; i < o->column_count; i++) {
             text_puts(&o->out, i ? "," : "");
-            field(o, &o->columns[i], t, &cell);
+            field(&csv, &o->columns[i], t, &cell);
         }
         text_puts(&o->out, "\r\n");
     }

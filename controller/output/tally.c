@@ -19,9 +19,7 @@ void tally_note(struct output *o, uint32_t target)
     size_t got = store_read(o->store, target, false, 0, o->hold, LINES_HOLD);
     if (!filter_tally(o->filter, o->hold, got, &value, &n))
         return;
-    if (n > TALLY_VALUE)
-        n = TALLY_VALUE;
-    h->tally = arena_strndup(&o->arena, (const char *)value, n);
+    h->tally = arena_strndup(&o->arena, (const char *)value, text_cut(value, n, TALLY_VALUE));
 }
 
 static void tally_key(const struct output *o, uint32_t target, uint8_t key[STORE_KEY])

@@ -75,22 +75,22 @@ void text_spaces(struct text *t, size_t n)
         text_put(t, blanks, n < 32 ? n : 32);
 }
 
-/* The longest beginning of at most TEXT_PIECE bytes that does not cut a character in two. */
-static size_t piece_of(const uint8_t *p, size_t n)
+size_t text_cut(const void *data, size_t n, size_t most)
 {
-    if (n <= TEXT_PIECE)
+    const uint8_t *p = data;
+    if (n <= most)
         return n;
-    size_t cut = TEXT_PIECE;
-    while (cut > TEXT_PIECE - 4 && (p[cut] & 0xc0) == 0x80)
+    size_t cut = most;
+    while (cut > 0 && cut + 3 >= most && (p[cut] & 0xc0) == 0x80)
         cut--;
-    return cut;
+    return cut > 0 ? cut : most;
 }
 
 void text_escape(struct text *t, const void *data, size_t n, unsigned flags)
 {
     const uint8_t *p = data;
     while (n > 0) {
-        size_t take = piece_of(p, n);
+        size_t take = text_cut(p, n, TEXT_PIECE);
         buf_reset(&t->scratch);
         must(str_escape(&t->scratch, p, take, flags) == RC_OK);
         text_put(t, t->scratch.data, t->scratch.len);
@@ -108,7 +108,7 @@ size_t text_width(struct text *t, const char *s)
 {
     size_t n = strlen(s), width = 0;
     while (n > 0) {
-        size_t take = piece_of((const uint8_t *)s, n);
+        size_t take = text_cut(s, n, TEXT_PIECE);
         buf_reset(&t->scratch);
         must(str_escape(&t->scratch, s, take, 0) == RC_OK);
         width += str_width((const char *)t->scratch.data, t->scratch.len);
@@ -128,7 +128,7 @@ static bool is_hidden(uint32_t c)
 static void json_run(struct text *t, const uint8_t *p, size_t n)
 {
     while (n > 0) {
-        size_t take = piece_of(p, n);
+        size_t take = text_cut(p, n, TEXT_PIECE);
         buf_reset(&t->scratch);
         must(str_json(&t->scratch, p, take) == RC_OK);
         text_put(t, t->scratch.data + 1, t->scratch.len - 2);

@@ -49,6 +49,8 @@ void text_spaces(struct text *t, size_t n);
  * character that is cut at the end of p are shown as bytes. */
 void text_escape(struct text *t, const void *p, size_t n, unsigned flags);
 void text_escape_str(struct text *t, const char *s);
+/* The longest beginning of at most `most` bytes that cuts no character in two. */
+size_t text_cut(const void *p, size_t n, size_t most);
 /* Columns that text_escape_str will take. */
 size_t text_width(struct text *t, const char *s);
 

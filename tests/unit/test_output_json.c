@@ -258,6 +258,40 @@ static void csv_follows_rfc_4180(void **state)
     fix_fini(&f);
 }
 
+static void variables_are_columns_too(void **state)
+{
+    (void)state;
+    static const char text[] = "all:\n  vars: {dc: \"a,b\", sealed: \"{{ x }}\"}\n"
+                               "  hosts:\n    n1: {rack: 7, list: [1, two]}\n    n2:\n";
+    char path[] = "/tmp/muster-test-XXXXXX.yml";
+    struct inventory *inv;
+    struct err e = {0};
+    struct fix f;
+    int fd = mkstemps(path, 4);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    assert_int_equal(inventory_new(&inv, &e), RC_OK);
+    if (inventory_add_source(inv, path, &e) != RC_OK || inventory_finish(inv, &e) != RC_OK)
+        fail_msg("%s", e.msg);
+    unlink(path);
+    fix_init(&f, 2, "n", 1);
+    for (uint32_t i = 0; i < 2; i++)
+        f.list[i] = inventory_host_find(inv, f.hosts[i].name);
+    f.run.inventory = inv;
+    f.opts.mode = OUTPUT_CSV;
+    f.opts.columns = "host,vars.rack,vars.dc,vars.list,vars.sealed,vars.none";
+    fix_open(&f);
+    fix_ok(&f, 0, "");
+    fix_ok(&f, 1, "");
+    fix_finish(&f);
+    assert_out(&f, "host,vars.rack,vars.dc,vars.list,vars.sealed,vars.none\r\n"
+                   "n1,\"7\",\"a,b\",\"[1, \"\"two\"\"]\",,\r\n"
+                   "n2,,\"a,b\",,,\r\n");
+    fix_fini(&f);
+    inventory_free(inv);
+}
+
 static void an_empty_run_is_a_document_too(void **state)
 {
     (void)state;
@@ -279,6 +313,7 @@ int main(void)
         cmocka_unit_test(the_record_gets_the_same_object),
         cmocka_unit_test(large_outputs_survive_memory_spool_and_chunks),
         cmocka_unit_test(csv_follows_rfc_4180),
+        cmocka_unit_test(variables_are_columns_too),
         cmocka_unit_test(an_empty_run_is_a_document_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

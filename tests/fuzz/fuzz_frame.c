@@ -1,0 +1,122 @@
+/* What comes over the socket between coordinator and worker: frames, msgpack and each message.
+ * The input is a stream; each whole frame in it goes through the decoder of its type. What a
+ * decoder lets through must be within its bounds, and what it took apart must go together again.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "controller/worker/msg.h"
+#include "proto/wire.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void again(const struct buf *b, struct frame *f)
+{
+    must(frame_parse(b->data, b->len, f) == (long)b->len);
+}
+
+static void try_key(const struct frame *f)
+{
+    static struct msg_key m, n;
+    struct frame g;
+    struct buf b;
+    if (msg_get_key(f, &m, NULL) != RC_OK)
+        return;
+    must(m.len <= MSG_MAX_KEY_TEXT && strlen(m.label) <= MSG_MAX_LABEL);
+    buf_init(&b, MSG_KEY_ROOM(m.len));
+    must(msg_put_key(&b, (unsigned)f->id, m.text, m.len, m.has_passphrase ? m.passphrase : NULL,
+                     m.label) == RC_OK);
+    again(&b, &g);
+    must(msg_get_key(&g, &n, NULL) == RC_OK && n.len == m.len);
+    buf_fini(&b);
+}
+
+static void try_start(const struct frame *f)
+{
+    static struct msg_start m, n;
+    struct frame g;
+    struct buf b;
+    if (msg_get_start(f, &m, NULL) != RC_OK)
+        return;
+    must(m.spec.key_count <= SESSION_MAX_KEYS && m.spec.command_len <= SESSION_MAX_COMMAND);
+    must(m.spec.addr.sa.sa_family == AF_INET || m.spec.addr.sa.sa_family == AF_INET6);
+    buf_init(&b, FRAME_MAX);
+    must(msg_put_start(&b, f->id, &m.spec) == RC_OK);
+    again(&b, &g);
+    must(msg_get_start(&g, &n, NULL) == RC_OK);
+    must(strcmp(m.label, n.label) == 0 && m.spec.command_len == n.spec.command_len);
+    buf_fini(&b);
+}
+
+static void try_done(const struct frame *f)
+{
+    struct session_result r, s;
+    struct frame g;
+    struct buf b;
+    if (msg_get_done(f, &r, NULL) != RC_OK)
+        return;
+    must(r.outcome.exit_code >= -1 && r.outcome.exit_code <= 255);
+    must(r.outcome.problem != PROBLEM_NONE || r.outcome.sent);
+    for (const char *c = r.outcome.detail; *c != '\0'; c++)
+        must((unsigned char)*c >= ' ' && *c != 0x7f);
+    buf_init(&b, FRAME_MAX);
+    must(msg_put_done(&b, f->id, &r) == RC_OK);
+    again(&b, &g);
+    must(msg_get_done(&g, &s, NULL) == RC_OK);
+    must(strcmp(r.outcome.detail, s.outcome.detail) == 0 && r.stdout_bytes == s.stdout_bytes);
+    buf_fini(&b);
+}
+
+static void try_others(const struct frame *f)
+{
+    struct msg_hostkey_answer answer;
+    struct msg_trouble trouble;
+    struct msg_hostkey hostkey;
+    enum problem problem;
+    const void *p;
+    size_t n;
+    bool flag;
+    switch (f->type) {
+    case MSG_STDIN:
+        if (msg_get_stdin(f, &p, &n, &flag, NULL) == RC_OK)
+            must(n <= MSG_STDIN_PART);
+        break;
+    case MSG_HOSTKEY_ANSWER:
+        if (msg_get_hostkey_answer(f, &answer, NULL) == RC_OK)
+            must(answer.answer == HOSTKEY_ACCEPT || answer.problem != PROBLEM_NONE);
+        break;
+    case MSG_CANCEL:
+        if (msg_get_cancel(f, &problem, &flag, NULL) == RC_OK)
+            must((unsigned)problem < PROBLEM_COUNT);
+        break;
+    case MSG_TROUBLE:
+        if (msg_get_trouble(f, &trouble, NULL) == RC_OK)
+            must(trouble.rc != RC_OK && (unsigned)trouble.rc < RC_COUNT);
+        break;
+    case MSG_HOSTKEY:
+        if (msg_get_hostkey(f, &hostkey, NULL) == RC_OK)
+            must(hostkey.len > 0 && strpbrk(hostkey.key_type, " \n") == NULL);
+        break;
+    case MSG_DATA:
+        if (msg_get_data(f, &flag, &p, &n, NULL) == RC_OK)
+            must(n > 0 && n <= MSG_DATA_PART);
+        break;
+    default: msg_get_empty(f, NULL); break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct frame f;
+    (void)wire_validate(data, size, NULL);
+    for (long n; (n = frame_parse(data, size, &f)) > 0; data += n, size -= (size_t)n) {
+        switch (f.type) {
+        case MSG_KEY: try_key(&f); break;
+        case MSG_START: try_start(&f); break;
+        case MSG_DONE: try_done(&f); break;
+        default: try_others(&f); break;
+        }
+    }
+    return 0;
+}

@@ -97,6 +97,12 @@ void output_data(struct output *o, uint32_t target, bool is_stderr, const void *
         stream_data(o, target, is_stderr, p, n);
 }
 
+void output_skipped(struct output *o, uint32_t target, bool is_stderr, uint64_t n)
+{
+    must(target < o->run.host_count && !o->hosts[target].done);
+    store_skip(o->store, target, is_stderr, n);
+}
+
 /* A copy that lives as long as the run; "" when there is no memory for it. */
 static const char *keep(struct output *o, const char *s)
 {

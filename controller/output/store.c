@@ -198,6 +198,19 @@ void store_add(struct store *s, uint32_t target, bool is_stderr, const void *p, 
     }
 }
 
+void store_skip(struct store *s, uint32_t target, bool is_stderr, uint64_t n)
+{
+    struct stream *st = &kept_at(s, target)->streams[is_stderr];
+    must(!s->hosts[target].sealed);
+    if (n == 0)
+        return;
+    mem_free(st->hash);
+    st->hash = NULL;
+    st->unhashed = true;
+    st->received += n;
+    st->dropping = true;
+}
+
 static void trim(struct store *s, struct stream *st)
 {
     if (st->len == st->cap)

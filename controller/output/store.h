@@ -35,6 +35,9 @@ void store_free(struct store *s);
 void store_reset(struct store *s, uint32_t target);
 /* Keeps what fits. Never fails: what finds no room is counted. */
 void store_add(struct store *s, uint32_t target, bool is_stderr, const void *p, size_t n);
+/* Counts bytes that the host sent and that nobody has any more (they were not recorded); nothing
+ * after them is kept, and the host's output is then equal to no other's. */
+void store_skip(struct store *s, uint32_t target, bool is_stderr, uint64_t n);
 /* The host is done: gives unused memory back and shares the copy of a host that printed the same.
  */
 void store_seal(struct store *s, uint32_t target);

@@ -149,6 +149,12 @@ enum retry_class {
       "--deadline came before this host's turn")                                                   \
     X(PROBLEM_DEADLINE, "run-deadline", STATUS_TIMEOUT, RETRY_NEVER,                               \
       "--deadline came while the command ran")                                                     \
+    X(PROBLEM_CONTROLLER_ENDED, "controller-ended", STATUS_UNKNOWN, RETRY_NEVER,                   \
+      "the controller ended before the host did: the command may have run")                        \
+    X(PROBLEM_NOT_RECORDED, "not-recorded", STATUS_UNKNOWN, RETRY_NEVER,                           \
+      "the host's result could not be written to the run's record")                                \
+    X(PROBLEM_NOT_STARTED_CONTROLLER, "controller-gone", STATUS_NOT_STARTED, RETRY_NEVER,          \
+      "the controller ended before this host's turn")                                              \
     X(PROBLEM_INTERNAL, "internal", STATUS_UNREACHABLE, RETRY_NEVER, "a defect of muster's own")
 
 enum problem {

@@ -89,9 +89,10 @@ struct record_run {
     bool alive;                /* the process that writes it still runs */
     struct record_host *hosts; /* by target number */
     uint32_t host_count;
-    uint32_t damaged; /* lines in the middle that could not be read */
-    char *dir;        /* private: <state>/runs */
-    int fd;           /* private */
+    uint64_t lost_lines; /* that the end line tells of */
+    uint32_t damaged;    /* lines in the middle that could not be read */
+    char *dir;           /* private: <state>/runs */
+    int fd;              /* private */
 };
 
 /* `which`: an id, a unique beginning of one, "last" or "-1", "-2" for the one before. RC_NOTFOUND,

@@ -106,8 +106,11 @@ static void take_result(struct reading *g, const json_t *doc, const char *text, 
     h->len = n - (sizeof head - 1) - 1;
 }
 
-static enum rc take_end(struct reading *g, const char *text, size_t n, struct err *e)
+static enum rc take_end(struct reading *g, const json_t *doc, const char *text, size_t n,
+                        struct err *e)
 {
+    json_int_t lost = json_integer_value(json_object_get(doc, "lost_lines"));
+    g->run->lost_lines = lost > 0 ? (uint64_t)lost : 0;
     mem_free(g->run->end_json);
     g->run->end_json = mem_strndup(text, n);
     return g->run->end_json != NULL ? RC_OK : err_nomem(e);
@@ -127,7 +130,7 @@ static enum rc take_line(struct reading *g, const char *text, size_t n, struct e
     else if (type != NULL && strcmp(type, "result") == 0)
         take_result(g, doc, text, n);
     else if (type != NULL && strcmp(type, "end") == 0)
-        rc = take_end(g, text, n, e);
+        rc = take_end(g, doc, text, n, e);
     else if (type == NULL || (h = host_by_number(g->run, doc)) == NULL)
         g->run->damaged++;
     else if (strcmp(type, "started") == 0)
@@ -193,13 +196,14 @@ static enum rc read_lines(struct reading *g, struct err *e)
     return rc;
 }
 
-/* Hosts without a result: the truth is what the lines before it allow. */
+/* Hosts without a result: the truth is what the other lines allow. */
 static void settle(struct record_run *r)
 {
+    bool gaps = r->lost_lines > 0 || r->damaged > 0;
     for (uint32_t i = 0; i < r->host_count; i++) {
         struct record_host *h = &r->hosts[i];
         if (!h->has_result)
-            h->status = h->started || h->sent ? STATUS_UNKNOWN : STATUS_NOT_STARTED;
+            h->status = h->started || h->sent || gaps ? STATUS_UNKNOWN : STATUS_NOT_STARTED;
     }
 }
 

@@ -248,7 +248,9 @@ static void test_killed_texts(void **state)
                "{\"type\":\"result\",\"result\":{\"host\":\"zz\",\"status\":\"ok\"}}\n"
                "{\"type\":\"result\",\"result\":{\"host\":\"a\",\"status\":\"fine\"}}\n"
                "{\"type\":\"end\",\"exit_code\":0}\n",
-         STATUS_NOT_STARTED, STATUS_NOT_STARTED, true, 5},
+         STATUS_UNKNOWN, STATUS_UNKNOWN, true, 5},
+        {START "{\"type\":\"end\",\"exit_code\":0,\"lost_lines\":3}\n", STATUS_UNKNOWN,
+         STATUS_UNKNOWN, true, 0},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         struct err e;

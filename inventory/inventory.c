@@ -103,17 +103,12 @@ static void leave_group(struct host *h, const struct group *g)
     h->direct.count = kept;
 }
 
-/* Does the host belong to anything but "all" and "ungrouped"? Were "ungrouped" itself put under
- * another group, that one counts, as it does for Ansible. */
+/* Does the host belong to anything but "all" and "ungrouped"? */
 static bool is_grouped(const struct inventory *inv, const struct host *h)
 {
-    for (uint32_t i = 0; i < h->direct.count; i++) {
-        const struct group *g = h->direct.items[i];
-        if (g != inv->all && g != inv->ungrouped)
+    for (uint32_t i = 0; i < h->direct.count; i++)
+        if (h->direct.items[i] != inv->all && h->direct.items[i] != inv->ungrouped)
             return true;
-        if (g == inv->ungrouped && g->parents.count > 1)
-            return true;
-    }
     return false;
 }
 

@@ -95,7 +95,7 @@ static enum rc add_auto(struct inventory *inv, const char *file, const char *tex
     const struct value *doc;
     struct err yaml, ini;
     enum rc rc = source_document(inv, file, text, len, &doc, &yaml);
-    if (rc == RC_OK && doc == NULL)
+    if (rc == RC_OK && (doc == NULL || doc->type == VALUE_NULL))
         return RC_OK;
     if (rc == RC_OK && doc->type == VALUE_MAP)
         return source_groups(inv, doc, e);
@@ -115,7 +115,7 @@ static enum rc add_yaml(struct inventory *inv, const char *file, const char *tex
 {
     const struct value *doc;
     enum rc rc = source_document(inv, file, text, len, &doc, e);
-    if (rc != RC_OK || doc == NULL)
+    if (rc != RC_OK || doc == NULL || doc->type == VALUE_NULL)
         return rc;
     if (doc->type != VALUE_MAP)
         return model_error(e, RC_PARSE, &doc->place,

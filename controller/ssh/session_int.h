@@ -111,6 +111,12 @@ struct session {
     struct session_result result;
 };
 
+enum step {
+    STEP_NEXT, /* the state changed: go on with the new one */
+    STEP_WAIT, /* an event or a deadline is awaited */
+    STEP_END,  /* the session ended: touch nothing but the struct */
+};
+
 /* Runs the machine as far as it goes without waiting. */
 void session_tick(struct session *s);
 /* Ticks it in the next turn of the loop. */
@@ -123,6 +129,33 @@ void session_set_deadline(struct session *s);
 void session_skip_clock(struct session *s, uint64_t paused_ms, uint64_t now_ms);
 /* Calls done and frees: from the loop only. */
 void session_report(struct session *s);
+
+/* Of the state it is in. */
+enum phase session_phase(const struct session *s);
+/* Since the start; never 0. */
+uint64_t session_elapsed_us(const struct session *s);
+/* The one door to a state; STEP_END for S_CLOSE, otherwise STEP_NEXT. */
+enum step session_move(struct session *s, enum session_state to);
+void session_on_deadline(struct wheel_timer *timer);
+
+/* session_login.c: one step of a state each. */
+enum step session_in_hostkey(struct session *s);
+enum step session_in_service(struct session *s);
+enum step session_in_auth(struct session *s);
+
+/* session_end.c: every way out. Each returns STEP_END, with everything given back. */
+/* With what is in the outcome. */
+enum step session_end(struct session *s, enum problem problem);
+/* With a detail, escaped here; may_still_run when the command was sent. */
+enum step session_fail(struct session *s, enum problem problem, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The channel is closed: what the command came to. */
+enum step session_command_ended(struct session *s);
+/* The end, or the end of our patience, of a command that we wanted to end. */
+enum step session_cancel_ended(struct session *s);
+/* libssh says that the session is over. */
+enum step session_died(struct session *s);
+void session_free(struct session *s);
 
 void env_link(struct session_env *env, struct session *s);
 void env_unlink(struct session_env *env, struct session *s);

@@ -78,13 +78,27 @@ void sshio_thread_init(void)
     ssh_set_log_level(SSH_LOG_NOLOG);
 }
 
+/* Without a callback of ours OpenSSL would ask for the passphrase of a PEM key on the terminal. */
+static int refuse_to_ask(const char *prompt, char *buf, size_t len, int echo, int verify,
+                         void *user)
+{
+    (void)prompt;
+    (void)buf;
+    (void)len;
+    (void)echo;
+    (void)verify;
+    (void)user;
+    return -1;
+}
+
 enum rc sshio_key_new(struct sshio_key **out, const char *text, const char *passphrase,
                       struct err *e)
 {
     struct sshio_key *k = mem_calloc(1, sizeof *k);
     if (k == NULL)
         return err_nomem(e);
-    if (ssh_pki_import_privkey_base64(text, passphrase, NULL, NULL, &k->private_key) != SSH_OK ||
+    if (ssh_pki_import_privkey_base64(text, passphrase, refuse_to_ask, NULL, &k->private_key) !=
+            SSH_OK ||
         ssh_pki_export_privkey_to_pubkey(k->private_key, &k->public_key) != SSH_OK) {
         sshio_key_free(k);
         return err_set(e, RC_CRYPTO, "cannot use the private key: %s",

@@ -1004,7 +1004,20 @@ static void test_keys(void **state)
     assert_int_equal(session_env_add_key(b.env, 7, text, n, "wrong", "k", &e), RC_CRYPTO);
     assert_int_equal(session_env_add_key(b.env, 7, text, n, "open sesame", "k", &e), RC_OK);
     assert_int_equal(session_env_add_key(b.env, 7, text, n, "open sesame", "k", &e), RC_EXISTS);
-    assert_int_equal(session_env_add_key(b.env, 8, "no key", 6, NULL, "k", &e), RC_CRYPTO);
+    const char *argv[] = {"ssh-keygen", "-q", "-p",       "-m", "PEM", "-P",
+                          "",           "-N", "pem pass", "-f", NULL,  NULL};
+    char pem[320];
+    fixture_keygen(&fix, "pem", "rsa", "");
+    snprintf(pem, sizeof pem, "%s/pem", fix.dir);
+    argv[10] = pem;
+    assert_int_equal(fixture_run(argv), 0);
+    text = fixture_read(&fix, "pem");
+    n = strlen(text);
+    assert_non_null(strstr(text, "BEGIN RSA PRIVATE KEY"));
+    assert_int_equal(session_env_add_key(b.env, 8, text, n, NULL, "k", &e), RC_CRYPTO);
+    assert_int_equal(session_env_add_key(b.env, 8, text, n, "wrong", "k", &e), RC_CRYPTO);
+    assert_int_equal(session_env_add_key(b.env, 8, text, n, "pem pass", "k", &e), RC_OK);
+    assert_int_equal(session_env_add_key(b.env, 10, "no key", 6, NULL, "k", &e), RC_CRYPTO);
     assert_int_equal(session_env_add_key(b.env, 9999, text, n, "x", "k", &e), RC_LIMIT);
     text = fixture_read(&fix, "rsa");
     assert_int_equal(session_env_add_key(b.env, 9, text, strlen(text), NULL, "k", &e), RC_OK);

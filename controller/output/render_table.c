@@ -31,23 +31,27 @@ static void measure(struct output *o, struct text *cell, size_t widths[COLUMNS_M
     }
 }
 
-static void put_cell(struct output *o, const char *s, size_t width, bool last)
+/* *owed: blanks to the left of the next cell that is not empty: no line ends in blanks. */
+static void put_cell(struct output *o, const char *s, size_t width, size_t *owed)
 {
     size_t w = text_width(&o->out, s);
+    if (w > 0) {
+        text_spaces(&o->out, *owed);
+        *owed = 0;
+    }
     text_escape_str(&o->out, s);
-    if (!last)
-        text_spaces(&o->out, 2 + (w < width ? width - w : 0));
+    *owed += 2 + (w < width ? width - w : 0);
 }
 
 static void row(struct output *o, uint32_t target, struct text *cell, const size_t *widths)
 {
     bool bad = o->hosts[target].status != STATUS_OK;
+    size_t owed = 0;
     for (size_t i = 0; i < o->column_count; i++) {
         bool colored = bad && o->columns[i].id == COLUMN_STATUS;
         if (colored)
             text_style(&o->out, TEXT_RED);
-        put_cell(o, cell_text(o, &o->columns[i], target, cell), widths[i],
-                 i + 1 == o->column_count);
+        put_cell(o, cell_text(o, &o->columns[i], target, cell), widths[i], &owed);
         if (colored)
             text_style(&o->out, TEXT_PLAIN);
     }
@@ -64,8 +68,9 @@ void table_render(struct output *o)
         cell.buf = &text;
         measure(o, &cell, widths);
         text_style(&o->out, TEXT_BOLD);
+        size_t owed = 0;
         for (size_t i = 0; i < o->column_count; i++)
-            put_cell(o, o->columns[i].title, widths[i], i + 1 == o->column_count);
+            put_cell(o, o->columns[i].title, widths[i], &owed);
         text_style(&o->out, TEXT_PLAIN);
         text_puts(&o->out, "\n");
         for (uint32_t t = 0; t < o->run.host_count; t++)

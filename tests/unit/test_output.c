@@ -517,8 +517,8 @@ static void a_table_is_aligned(void **state)
     fix_finish(&f);
     assert_out(&f, "host  status       exit  duration  stdout\n"
                    "n1    ok           0     41ms      one\\x09tab \xe2\x80\xa6\n"
-                   "\xe4\xb8\xad\xe6\x96\x87  ok           0     41ms      \n"
-                   "n3    unreachable        41ms      \n");
+                   "\xe4\xb8\xad\xe6\x96\x87  ok           0     41ms\n"
+                   "n3    unreachable        41ms\n");
     fix_fini(&f);
 }
 

@@ -234,10 +234,30 @@ static enum rc apply_where(struct inventory *inv, const char *text, struct picke
     return rc;
 }
 
+static enum rc take_base(struct inventory *inv, const struct pattern_opts *o, struct picked *p,
+                         struct err *e)
+{
+    size_t cap = 0;
+    struct pattern_hits all = {0};
+    if (mem_grow(&all.items, &cap, o->base_count, sizeof(struct inv_host *)) != 0)
+        return err_nomem(e);
+    all.count = o->base_count;
+    if (all.count > 0)
+        memcpy(all.items, o->base, all.count * sizeof(struct inv_host *));
+    enum rc rc = picked_init(p, inv, e);
+    if (rc == RC_OK)
+        rc = picked_add(p, &all, e);
+    if (rc != RC_OK)
+        picked_fini(p);
+    mem_free(all.items);
+    return rc;
+}
+
 static enum rc nothing_left(const struct pattern_opts *o, struct err *e)
 {
     char t[PATTERN_SHOWN];
-    str_escape_to(t, sizeof t, o->pattern, strlen(o->pattern), 0);
+    const char *pattern = o->pattern != NULL ? o->pattern : "the list of hosts";
+    str_escape_to(t, sizeof t, pattern, strlen(pattern), 0);
     if (o->limit_count + o->exclude_count > 0)
         return err_set(e, RC_NOTFOUND, "%s leaves no host after --limit and --exclude", t);
     return err_set(e, RC_NOTFOUND, "%s leaves no host", t);
@@ -247,7 +267,8 @@ enum rc pattern_select(struct inventory *inv, const struct pattern_opts *o, stru
                        struct err *e)
 {
     struct picked p;
-    enum rc rc = pick(inv, o->pattern, SOURCE_PATTERN, &p, e);
+    enum rc rc = o->pattern != NULL ? pick(inv, o->pattern, SOURCE_PATTERN, &p, e)
+                                    : take_base(inv, o, &p, e);
     if (rc != RC_OK)
         return rc;
     for (size_t i = 0; rc == RC_OK && i < o->limit_count; i++)

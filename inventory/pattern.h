@@ -12,12 +12,15 @@
 #include "inventory/inventory.h"
 
 struct selection {
-    struct inv_host **hosts; /* frozen, in inventory order as Ansible lists them, no duplicates */
+    struct inv_host **hosts; /* in the order in which the terms name them, as Ansible lists them,
+                                without duplicates */
     size_t count;
 };
 
 struct pattern_opts {
-    const char *pattern;       /* required, "" is an error; there is no implicit "all" */
+    const char *pattern; /* "" is an error; there is no implicit "all". NULL: the base as it is */
+    struct inv_host *const *base; /* with no pattern: these hosts, in this order (-w, a retry) */
+    size_t base_count;
     const char *const *limits; /* -l, each a pattern (or @FILE); all must hold */
     size_t limit_count;
     const char *const *excludes; /* -x */

@@ -13,8 +13,7 @@ enum rc where_compile(const char *text, struct where **out, struct err *e)
     if (w == NULL)
         return err_nomem(e);
     arena_init(&w->arena);
-    w->walk = mem_calloc(1, sizeof *w->walk);
-    enum rc rc = w->walk != NULL ? where_parse(w, text, e) : err_nomem(e);
+    enum rc rc = where_parse(w, text, e);
     if (rc != RC_OK) {
         where_free(w);
         return rc;
@@ -29,11 +28,6 @@ void where_free(struct where *w)
         return;
     for (struct where_node *n = w->regexes; n != NULL; n = n->next_regex)
         regex_free(n->regex);
-    if (w->walk != NULL) {
-        mem_free(w->walk->queue);
-        mem_free(w->walk->seen);
-    }
-    mem_free(w->walk);
     arena_fini(&w->arena);
     mem_free(w);
 }
@@ -43,7 +37,6 @@ void where_free(struct where *w)
 struct subject {
     const struct inventory *inv;
     const struct inv_host *host;
-    struct where_walk *walk;
     struct value name;
 };
 
@@ -202,50 +195,14 @@ static enum rc ordered(const struct subject *s, const struct where_node *n, cons
 
 /* --- in -------------------------------------------------------------------------------------- */
 
-static int walk_push(struct where_walk *w, const struct inv_group *g)
+static bool in_groups(const struct subject *s, const struct value *v)
 {
-    size_t old = w->seen_cap;
-    if (mem_grow(&w->seen, &w->seen_cap, (size_t)g->index + 1, 1) != 0)
-        return -1;
-    memset(w->seen + old, 0, w->seen_cap - old);
-    if (mem_grow(&w->queue, &w->cap, w->count + 1, sizeof(struct inv_group *)) != 0)
-        return -1;
-    if (w->seen[g->index])
-        return 0;
-    w->seen[g->index] = 1;
-    w->queue[w->count++] = g;
-    return 0;
-}
-
-/* From the groups of a host upwards, each once, until `wanted` is met. */
-static int walk_groups(struct where_walk *w, const struct inv_host *h,
-                       const struct inv_group *wanted, bool *out)
-{
-    int rc = 0;
-    *out = false;
-    w->count = 0;
-    for (uint32_t i = 0; rc == 0 && i < h->group_count; i++)
-        rc = walk_push(w, h->groups[i]);
-    for (size_t at = 0; rc == 0 && !*out && at < w->count; at++) {
-        const struct inv_group *g = w->queue[at];
-        *out = g == wanted;
-        for (uint32_t i = 0; rc == 0 && !*out && i < g->parent_count; i++)
-            rc = walk_push(w, g->parents[i]);
+    for (uint32_t i = 0; v->type == VALUE_STRING && i < s->host->group_count; i++) {
+        const char *name = s->host->groups[i]->name;
+        if (strlen(name) == v->u.string.len && memcmp(name, v->u.string.data, v->u.string.len) == 0)
+            return strcmp(name, "all") != 0;
     }
-    for (size_t i = 0; i < w->count; i++)
-        w->seen[w->queue[i]->index] = 0;
-    return rc;
-}
-
-static enum rc in_groups(const struct subject *s, const struct value *v, bool *out, struct err *e)
-{
-    *out = false;
-    if (v->type != VALUE_STRING || strlen(v->u.string.data) != v->u.string.len)
-        return RC_OK;
-    const struct inv_group *wanted = inventory_group_find(s->inv, v->u.string.data);
-    if (wanted == NULL || strcmp(wanted->name, "all") == 0)
-        return RC_OK;
-    return walk_groups(s->walk, s->host, wanted, out) == 0 ? RC_OK : err_nomem(e);
+    return false;
 }
 
 static enum rc contains(const struct subject *s, const struct where_node *n, const struct value *a,
@@ -337,9 +294,8 @@ static enum rc test_leaf(const struct subject *s, const struct where_node *n, bo
     if (rc != RC_OK)
         return rc;
     if (n->right.kind == WHERE_GROUPS) {
-        rc = in_groups(s, a, out, e);
-        *out = *out == (n->op == WHERE_IN);
-        return rc;
+        *out = in_groups(s, a) == (n->op == WHERE_IN);
+        return RC_OK;
     }
     if (n->op != WHERE_TRUE)
         rc = fetch(s, &n->right, &b, e);
@@ -371,7 +327,7 @@ static enum rc evaluate(const struct subject *s, const struct where_node *n, boo
 enum rc where_test(const struct where *w, const struct inventory *inv, const struct inv_host *h,
                    bool *out, struct err *e)
 {
-    struct subject s = {.inv = inv, .host = h, .walk = w->walk};
+    struct subject s = {.inv = inv, .host = h};
     s.name.type = VALUE_STRING;
     s.name.u.string.data = h->name;
     s.name.u.string.len = strlen(h->name);

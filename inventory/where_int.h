@@ -4,7 +4,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "common/arena.h"
 #include "common/err.h"
@@ -46,19 +45,10 @@ struct where_node {
     struct where_node *next_regex;
 };
 
-/* Working space of one walk from a host's groups upwards. */
-struct where_walk {
-    const struct inv_group **queue;
-    size_t count, cap;
-    uint8_t *seen; /* per group */
-    size_t seen_cap;
-};
-
 struct where {
     struct arena arena; /* nodes and literals */
     struct where_node *root;
     struct where_node *regexes; /* all nodes that own one */
-    struct where_walk *walk;
 };
 
 /* Builds w->root from text (where_parse.c). On failure the caller frees w all the same. */

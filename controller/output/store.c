@@ -84,7 +84,7 @@ void store_free(struct store *s)
 {
     if (s == NULL)
         return;
-    for (uint32_t i = 0; i < s->count; i++)
+    for (uint32_t i = 0; s->hosts != NULL && i < s->count; i++)
         for (int k = 0; k < 2; k++)
             stream_forget(s, &s->hosts[i].streams[k]);
     mem_free(s->hosts);

@@ -163,40 +163,43 @@ static enum rc resolve_term(void *user, const char *term, struct hostset *out, s
 
 /* --- the inventory ---------------------------------------------------------------------------- */
 
-static enum rc try_default(struct inventory *inv, const char *folder, const char *rest, bool *found,
-                           struct err *e)
+static bool try_default(const char *folder, const char *rest, char *dst, size_t cap)
 {
-    char path[4096];
-    int n = snprintf(path, sizeof path, "%s%s", folder, rest);
-    if (*found || n < 0 || (size_t)n >= sizeof path || access(path, F_OK) != 0)
-        return RC_OK;
-    *found = true;
-    return inventory_add_source(inv, path, e);
+    int n = snprintf(dst, cap, "%s%s", folder, rest);
+    return n > 0 && (size_t)n < cap && access(dst, F_OK) == 0;
+}
+
+bool select_default_path(char *dst, size_t cap)
+{
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    if (try_default("./", "inventory.yml", dst, cap))
+        return true;
+    if (config != NULL && *config == '/') {
+        if (try_default(config, "/muster/inventory.yml", dst, cap))
+            return true;
+    } else if (home != NULL && *home == '/' &&
+               try_default(home, "/.config/muster/inventory.yml", dst, cap)) {
+        return true;
+    }
+    return try_default("/etc/muster/", "inventory.yml", dst, cap);
 }
 
 static enum rc add_default(struct inventory *inv, struct err *e)
 {
-    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-    bool found = false;
-    enum rc rc = try_default(inv, "./", "inventory.yml", &found, e);
-    if (rc == RC_OK && config != NULL && *config == '/')
-        rc = try_default(inv, config, "/muster/inventory.yml", &found, e);
-    else if (rc == RC_OK && home != NULL && *home == '/')
-        rc = try_default(inv, home, "/.config/muster/inventory.yml", &found, e);
-    if (rc == RC_OK)
-        rc = try_default(inv, "/etc/muster/", "inventory.yml", &found, e);
-    if (rc == RC_OK && !found)
-        rc = err_set(e, RC_CONFIG,
-                     "no inventory: give one with -i PATH or in MUSTER_INVENTORY, name hosts with "
-                     "-w, or make ./inventory.yml, ~/.config/muster/inventory.yml or "
-                     "/etc/muster/inventory.yml");
-    return rc;
+    char path[4096];
+    if (select_default_path(path, sizeof path))
+        return inventory_add_source(inv, path, e);
+    return err_set(e, RC_CONFIG,
+                   "no inventory: give one with -i PATH or in MUSTER_INVENTORY, name hosts with "
+                   "-w, or make ./inventory.yml, ~/.config/muster/inventory.yml or "
+                   "/etc/muster/inventory.yml");
 }
 
 static enum rc add_sources(const struct options *o, struct inventory *inv, struct err *e)
 {
     enum rc rc = RC_OK;
-    if (o->inventories.count == 0 && o->hosts_exprs.count == 0)
+    bool named = o->hosts_exprs.count > 0 || o->exact_implicit; /* -w, now or in the run retried */
+    if (o->inventories.count == 0 && !named)
         return add_default(inv, e);
     for (size_t i = 0; rc == RC_OK && i < o->inventories.count; i++)
         rc = inventory_add_source(inv, o->inventories.items[i], e);

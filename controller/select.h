@@ -13,4 +13,8 @@
 enum rc select_names(const struct options *o, hostset_resolve_fn resolve, void *user,
                      struct hostset *out, struct err *e);
 
+/* The inventory that is read when neither -i nor -w was given: ./inventory.yml, the user's, the
+ * system's; false when there is none. */
+bool select_default_path(char *dst, size_t cap);
+
 #endif

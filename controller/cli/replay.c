@@ -15,6 +15,7 @@
 
 #include "common/mem.h"
 #include "common/str.h"
+#include "controller/select.h"
 
 static const struct option_def *def_of(const struct option_given *g)
 {
@@ -54,10 +55,26 @@ static bool is_env(const struct option_def *d)
     return d->set == set_env;
 }
 
+/* The inventory found in its default place is named, for a retry may be typed in another folder. */
+static enum rc put_default_inventory(const struct options *o, struct buf *out, bool *first)
+{
+    char path[4096];
+    if (o->inventories.count > 0 || o->hosts_exprs.count > 0 || o->exact_implicit ||
+        !select_default_path(path, sizeof path))
+        return RC_OK;
+    *first = false;
+    enum rc rc = buf_puts(out, "[\"inventory\",");
+    if (rc == RC_OK)
+        rc = put_path(out, str_starts(path, "./") ? path + 2 : path);
+    return rc == RC_OK ? buf_putc(out, ']') : rc;
+}
+
 static enum rc put_options(const struct options *o, struct buf *out)
 {
-    enum rc rc = buf_puts(out, "{\"options\":[");
     bool first = true;
+    enum rc rc = buf_puts(out, "{\"options\":[");
+    if (rc == RC_OK)
+        rc = put_default_inventory(o, out, &first);
     for (size_t i = 0; rc == RC_OK && i < o->given_count; i++) {
         const struct option_def *d = def_of(&o->given[i]);
         if (!(d->flags & OPTION_REPLAY) || (is_env(d) && o->no_log_command))

@@ -99,6 +99,9 @@ struct record_run {
  * RC_AMBIGUOUS, RC_CONFIG (not a record, or of another version), RC_SYS, RC_NOMEM. */
 enum rc record_read(const char *state_dir, const char *which, struct record_run **out,
                     struct err *e);
+/* The same in the state folder that record_state_dir finds. */
+enum rc record_find(const char *override, const char *which, struct record_run **out,
+                    struct err *e);
 void record_run_free(struct record_run *r);
 
 /* The result of a host as it was recorded, appended to `out` as JSON text. RC_NOTFOUND without one.

@@ -251,6 +251,18 @@ enum rc record_read(const char *state_dir, const char *which, struct record_run 
     return RC_OK;
 }
 
+enum rc record_find(const char *override, const char *which, struct record_run **out, struct err *e)
+{
+    struct buf state;
+    buf_init(&state, RECORD_PATH);
+    enum rc rc = record_state_dir(override, &state, e);
+    const char *dir = rc == RC_OK ? buf_cstr(&state) : NULL;
+    if (rc == RC_OK)
+        rc = dir != NULL ? record_read(dir, which, out, e) : err_nomem(e);
+    buf_fini(&state);
+    return rc;
+}
+
 void record_run_free(struct record_run *r)
 {
     if (r == NULL)

@@ -138,7 +138,7 @@ static struct value *new_value(struct parse *p, enum value_type type)
     return v;
 }
 
-/* A backslash takes the next character as it is, and stays before any but a quote or a backslash:
+/* A backslash before the quote makes it part of the text; every other one stays as it is, so that
  * regular expressions are written as they are. */
 static enum rc string_value(struct parse *p, const struct value **out)
 {
@@ -150,11 +150,8 @@ static enum rc string_value(struct parse *p, const struct value **out)
     char quote = s[0];
     size_t n = 0;
     for (size_t i = 1; i + 1 < p->len; i++) {
-        if (s[i] == '\\' && i + 2 < p->len && (s[i + 1] == quote || s[i + 1] == '\\')) {
-            if (s[i + 1] == '\\')
-                data[n++] = '\\';
+        if (s[i] == '\\' && i + 2 < p->len && s[i + 1] == quote)
             i++;
-        }
         data[n++] = s[i];
     }
     data[n] = '\0';

@@ -33,7 +33,7 @@ struct fixture {
     int drain_count;
 };
 
-static int fixture_run(const char *const argv[])
+static inline int fixture_run(const char *const argv[])
 {
     pid_t pid;
     posix_spawn_file_actions_t a;
@@ -46,8 +46,8 @@ static int fixture_run(const char *const argv[])
     return status;
 }
 
-static void fixture_keygen(const struct fixture *f, const char *name, const char *type,
-                           const char *passphrase)
+static inline void fixture_keygen(const struct fixture *f, const char *name, const char *type,
+                                  const char *passphrase)
 {
     char path[320];
     snprintf(path, sizeof path, "%s/%s", f->dir, name);
@@ -55,7 +55,7 @@ static void fixture_keygen(const struct fixture *f, const char *name, const char
     assert_int_equal(fixture_run(argv), 0);
 }
 
-static char *fixture_read(const struct fixture *f, const char *name)
+static inline char *fixture_read(const struct fixture *f, const char *name)
 {
     char path[320];
     snprintf(path, sizeof path, "%s/%s", f->dir, name);
@@ -68,7 +68,7 @@ static char *fixture_read(const struct fixture *f, const char *name)
     return text;
 }
 
-static void fixture_write(const struct fixture *f, const char *name, const char *fmt, ...)
+static inline void fixture_write(const struct fixture *f, const char *name, const char *fmt, ...)
 {
     char path[320];
     snprintf(path, sizeof path, "%s/%s", f->dir, name);
@@ -81,7 +81,7 @@ static void fixture_write(const struct fixture *f, const char *name, const char 
     fclose(out);
 }
 
-static void fixture_init(struct fixture *f)
+static inline void fixture_init(struct fixture *f)
 {
     const char *tmp = getenv("TMPDIR");
     snprintf(f->dir, sizeof f->dir, "%s/muster-test-XXXXXX", tmp != NULL ? tmp : "/tmp");
@@ -97,7 +97,7 @@ static void fixture_init(struct fixture *f)
     fixture_write(f, "authorized", "%s", fixture_read(f, "id.pub"));
 }
 
-static void fixture_fini(struct fixture *f)
+static inline void fixture_fini(struct fixture *f)
 {
     for (int i = 0; i < f->drain_count; i++) {
         kill(f->drains[i], SIGTERM);
@@ -107,7 +107,7 @@ static void fixture_fini(struct fixture *f)
     fixture_run(argv);
 }
 
-static struct sockaddr_in fixture_addr(const char *ip, int port)
+static inline struct sockaddr_in fixture_addr(const char *ip, int port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     assert_int_equal(inet_pton(AF_INET, ip, &a.sin_addr), 1);
@@ -115,7 +115,7 @@ static struct sockaddr_in fixture_addr(const char *ip, int port)
 }
 
 /* A port that nothing listens on at ip; another process may take it, which a test then shows. */
-static int fixture_free_port(const char *ip)
+static inline int fixture_free_port(const char *ip)
 {
     struct sockaddr_in a = fixture_addr(ip, 0);
     socklen_t len = sizeof a;
@@ -128,7 +128,7 @@ static int fixture_free_port(const char *ip)
 }
 
 /* sshd logs "Server listening" when it is ready: its standard error is a pipe that we read. */
-static void fixture_await_listening(int fd)
+static inline void fixture_await_listening(int fd)
 {
     char text[4096] = "";
     size_t len = 0;
@@ -143,7 +143,7 @@ static void fixture_await_listening(int fd)
 }
 
 /* Starts sshd on ip (further addresses by ListenAddress lines in `extra`). */
-static pid_t fixture_sshd(struct fixture *f, const char *ip, int port, const char *extra)
+static inline pid_t fixture_sshd(struct fixture *f, const char *ip, int port, const char *extra)
 {
     char conf[320], name[32];
     snprintf(name, sizeof name, "sshd_%d.conf", port);
@@ -178,7 +178,7 @@ static pid_t fixture_sshd(struct fixture *f, const char *ip, int port, const cha
     return pid;
 }
 
-static void fixture_stop(pid_t pid)
+static inline void fixture_stop(pid_t pid)
 {
     kill(pid, SIGTERM);
     waitpid(pid, NULL, 0);

@@ -148,7 +148,8 @@ void options_terminal(struct options *o, bool out_tty, bool err_tty,
                       const char *(*env_get)(const char *name));
 
 /* The options of a run that a retry must repeat, as a JSON object on one line (no secrets; paths
- * made absolute; with --no-log-command neither the command nor values of --env), and back: restore
+ * made absolute; no values of --env under names like TOKEN or PASSWORD; with --no-log-command
+ * neither the command nor any value of --env), and back: restore
  * sets what the retry's own command line did not set. RC_CONFIG when something that was not
  * recorded must be typed again (the message says what). */
 enum rc options_replay_json(const struct options *o, struct buf *out);

@@ -50,9 +50,18 @@ static enum rc put_path(struct buf *out, const char *value)
     return rc;
 }
 
-static bool is_env(const struct option_def *d)
+/* A value of --env that no record may hold: secrets are not for --env, but people do it. */
+static bool is_private(const struct options *o, const char *env)
 {
-    return d->set == set_env;
+    static const char *const hints[] = {"PASS", "PWD", "SECRET", "TOKEN", "KEY", "CRED", "AUTH"};
+    char name[256];
+    if (o->no_log_command)
+        return true;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(env, "="), env);
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
+        if (strcasestr(name, hints[i]) != NULL)
+            return true;
+    return false;
 }
 
 /* The inventory found in its default place is named, for a retry may be typed in another folder. */
@@ -77,7 +86,7 @@ static enum rc put_options(const struct options *o, struct buf *out)
         rc = put_default_inventory(o, out, &first);
     for (size_t i = 0; rc == RC_OK && i < o->given_count; i++) {
         const struct option_def *d = def_of(&o->given[i]);
-        if (!(d->flags & OPTION_REPLAY) || (is_env(d) && o->no_log_command))
+        if (!(d->flags & OPTION_REPLAY) || (d->set == set_env && is_private(o, o->given[i].value)))
             continue;
         rc = buf_printf(out, "%s[\"%s\",", first ? "" : ",", d->name);
         first = false;
@@ -92,10 +101,14 @@ static enum rc put_options(const struct options *o, struct buf *out)
 
 static enum rc put_env_names(const struct options *o, struct buf *out)
 {
+    const char *gap = "";
     enum rc rc = buf_puts(out, ",\"env\":[");
-    for (size_t i = 0; rc == RC_OK && o->no_log_command && i < o->env.count; i++) {
+    for (size_t i = 0; rc == RC_OK && i < o->env.count; i++) {
         const char *item = o->env.items[i];
-        rc = buf_puts(out, i > 0 ? "," : "");
+        if (!is_private(o, item))
+            continue;
+        rc = buf_puts(out, gap);
+        gap = ",";
         if (rc == RC_OK)
             rc = str_json(out, item, strcspn(item, "="));
     }
@@ -151,6 +164,15 @@ static enum rc bad_replay(struct err *e)
     return err_set(e, RC_CONFIG, "the record of that run does not say how to repeat it");
 }
 
+static bool has_env(const struct options *o, const char *name, size_t n)
+{
+    for (size_t i = 0; i < o->env.count; i++)
+        if (strncmp(o->env.items[i], name, n) == 0 && o->env.items[i][n] == '=')
+            return true;
+    return false;
+}
+
+/* --env adds up by name; of anything else what was typed for the retry stands alone. */
 static enum rc restore_option(struct options *o, const json_t *pair, struct err *e)
 {
     const char *name = json_string_value(json_array_get(pair, 0));
@@ -160,7 +182,8 @@ static enum rc restore_option(struct options *o, const json_t *pair, struct err 
     if (d == NULL || !(d->flags & OPTION_REPLAY))
         return err_set(e, RC_CONFIG,
                        "the run used --%.40s, which this version of muster does not know", name);
-    if (option_source_of(o, d) == SOURCE_ARGV)
+    bool typed = option_source_of(o, d) == SOURCE_ARGV;
+    if (typed && d->set != set_env)
         return RC_OK;
     const char *value = get_bytes(o, json_array_get(pair, 1));
     if (value == NULL)
@@ -169,7 +192,9 @@ static enum rc restore_option(struct options *o, const json_t *pair, struct err 
         return err_set(
             e, RC_CONFIG,
             "the run read standard input, which is not kept: give it again with --stdin");
-    enum rc rc = option_apply(o, d, value, SOURCE_REPLAY, e);
+    if (typed && has_env(o, value, strcspn(value, "=")))
+        return RC_OK;
+    enum rc rc = option_apply(o, d, value, typed ? SOURCE_ARGV : SOURCE_REPLAY, e);
     if (rc == RC_OK || rc == RC_NOMEM)
         return rc;
     err_wrap(e, "--%s of that run", d->name);
@@ -185,16 +210,12 @@ static enum rc check_env(const struct options *o, const json_t *names, struct er
     const json_t *name;
     json_array_foreach(names, i, name)
     {
-        bool found = false;
         const char *text = json_string_value(name);
-        size_t n = text != NULL ? strlen(text) : 0;
-        for (size_t k = 0; k < o->env.count && n > 0; k++)
-            found = found || (strncmp(o->env.items[k], text, n) == 0 && o->env.items[k][n] == '=');
-        if (!found && n > 0)
+        if (text != NULL && *text != '\0' && !has_env(o, text, strlen(text)))
             return err_set(e, RC_CONFIG,
-                           "the value of --env %.60s was not recorded (--no-log-command): "
-                           "type it again",
-                           text);
+                           "the value of --env %.60s was not recorded: type it again "
+                           "(--env %.60s=...)",
+                           text, text);
     }
     return RC_OK;
 }

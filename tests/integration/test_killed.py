@@ -69,7 +69,11 @@ class Killed(MusterCase):
         shown = self.muster('show', '-o', 'json', 'last')
         self.assertEqual({n: h['status'] for n, h in shown.hosts().items()},
                          {'web1': 'ok', 'web2': 'ok', 'gone1': 'unreachable'}, shown)
-        again = self.muster('retry', 'last', '--unreachable', '-o', 'json')
+        # A value that was not recorded is asked for, not left out in silence.
+        bare = self.muster('retry', 'last', '--unreachable')
+        self.assertEqual(bare.code, 1, bare)
+        self.assertIn('--env TOKEN', bare.err)
+        again = self.muster('retry', 'last', '--unreachable', '--env', 'TOKEN=hunter2', '-o', 'json')
         self.assertEqual(again.facts(), {'gone1': ('unreachable', 'connect', 'connect-refused')}, again)
         self.assertEqual(f.logins(), 2)
 

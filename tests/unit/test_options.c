@@ -733,6 +733,15 @@ static void test_replay_without_command(void **state)
     assert_true(again.no_log_command && again.exact_implicit);
     assert_string_equal(again.words.items[1], "it");
     options_fini(&again);
+    run = "muster run a --env API_TOKEN=s3cret --env LANG=C -- x";
+    assert_int_equal(replay(run, "muster retry last", &again, &e), RC_CONFIG);
+    assert_non_null(strstr(e.msg, "--env API_TOKEN"));
+    options_fini(&again);
+    assert_int_equal(replay(run, "muster retry last --env API_TOKEN=y", &again, &e), RC_OK);
+    assert_int_equal(again.env.count, 2);
+    assert_string_equal(again.env.items[0], "API_TOKEN=y");
+    assert_string_equal(again.env.items[1], "LANG=C");
+    options_fini(&again);
     assert_int_equal(replay("muster run a --stdin - -- x", "muster retry last", &again, &e),
                      RC_CONFIG);
     assert_non_null(strstr(e.msg, "--stdin"));

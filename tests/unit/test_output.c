@@ -395,6 +395,49 @@ static void ignore_masks_before_grouping_and_match_selects(void **state)
     fix_fini(&f);
 }
 
+static void how_it_ended_and_what_was_cut_keep_hosts_apart(void **state)
+{
+    (void)state;
+    struct fix f;
+    fix_init(&f, 4, "n", 1);
+    f.opts.max_output = 5;
+    f.opts.ignore[0] = "[0-9]+";
+    f.opts.ignore_count = 1;
+    fix_open(&f);
+    fix_data(&f, 0, "a\nb\n\n");
+    fix_done(&f, 0, PROBLEM_EXIT_NONZERO, 1);
+    fix_data(&f, 1, "a\nb\n\n");
+    fix_done(&f, 1, PROBLEM_EXIT_NONZERO, 2);
+    fix_ok(&f, 2, "a\nb\n\n");
+    fix_ok(&f, 3, "a\nb\n\nand more");
+    fix_finish(&f);
+    assert_out(&f, "n3 (1)\n  a\n  b\n  \n"
+                   "n4 (1)\n  a\n  b\n  \n  \xe2\x80\xa6 8 B more not kept (--max-output)\n"
+                   "n1 (1) exit 1\n  a\n  b\n  \n"
+                   "n2 (1) exit 2\n  a\n  b\n  \n");
+    fix_fini(&f);
+}
+
+static void a_long_value_of_a_tally_is_cut_on_a_character(void **state)
+{
+    (void)state;
+    struct fix f;
+    char text[1024] = "v=x";
+    for (int i = 0; i < 100; i++)
+        memcpy(text + 3 + i * 3, "\xe2\x82\xac", 3);
+    fix_init(&f, 1, "n", 1);
+    f.opts.tally = "v=(.*)";
+    fix_open(&f);
+    fix_ok(&f, 0, text);
+    fix_finish(&f);
+    /* 200 bytes hold the x and 66 euro signs. */
+    text[3 + 66 * 3] = '\0';
+    const char *at = strstr(capture_text(&f.out), text + 2);
+    assert_non_null(at);
+    assert_memory_equal(at + strlen(text + 2), "  n1\n", 5);
+    fix_fini(&f);
+}
+
 static void wrong_expressions_and_columns_are_usage(void **state)
 {
     (void)state;
@@ -567,6 +610,8 @@ int main(void)
         cmocka_unit_test(why_a_run_stopped),
         cmocka_unit_test(the_exit_code_of_each_problem),
         cmocka_unit_test(ignore_masks_before_grouping_and_match_selects),
+        cmocka_unit_test(how_it_ended_and_what_was_cut_keep_hosts_apart),
+        cmocka_unit_test(a_long_value_of_a_tally_is_cut_on_a_character),
         cmocka_unit_test(wrong_expressions_and_columns_are_usage),
         cmocka_unit_test(a_bad_expression_on_bad_text_ends),
         cmocka_unit_test(tally_counts_hosts_by_value),

@@ -2,7 +2,6 @@
  */
 #include "inventory/inventory.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +36,7 @@ enum rc inventory_new(struct inventory **out, struct err *e)
     map_init(&inv->edges);
     map_init(&inv->members);
     inv->script_ms = SCRIPT_MS;
+    inv->max_hosts = INVENTORY_MAX_HOSTS;
     enum rc rc = first_groups(inv, e);
     if (rc == RC_OK)
         *out = inv;
@@ -66,6 +66,11 @@ void inventory_free(struct inventory *inv)
 void inventory_set_script_timeout(struct inventory *inv, uint64_t ms)
 {
     inv->script_ms = ms;
+}
+
+void inventory_set_max_hosts(struct inventory *inv, uint32_t max)
+{
+    inv->max_hosts = max < INVENTORY_MAX_HOSTS ? max : INVENTORY_MAX_HOSTS;
 }
 
 enum rc inventory_add_host(struct inventory *inv, const char *name, struct inv_host **host,
@@ -328,8 +333,13 @@ static const struct value *prefixed(const struct inventory *inv, const struct in
                                     const char *prefix, const char *name)
 {
     char full[128];
-    int n = snprintf(full, sizeof full, "%s%s", prefix, name);
-    return n > 0 && (size_t)n < sizeof full ? inventory_host_var(inv, h, full) : NULL;
+    size_t before = strlen(prefix), n = strlen(name);
+    if (before + n > sizeof full)
+        return NULL;
+    memcpy(full, prefix, before);
+    memcpy(full + before, name, n);
+    const char *id = map_get(&inv->names, full, before + n);
+    return id ? lookup(inv, (const struct host *)h, id) : NULL;
 }
 
 const struct value *inventory_host_conn_var(const struct inventory *inv, const struct inv_host *h,

@@ -77,6 +77,9 @@ enum rc inventory_add_text(struct inventory *inv, const char *name, enum invento
 /* Time limit of one run of an inventory script, in milliseconds; 60000 unless set. */
 void inventory_set_script_timeout(struct inventory *inv, uint64_t ms);
 
+/* Lowers the cap on hosts from INVENTORY_MAX_HOSTS, for callers with less to spend. */
+void inventory_set_max_hosts(struct inventory *inv, uint32_t max);
+
 /* Adds a host that needs no source (-w). In "all" and "ungrouped"; existing: RC_OK, nothing
  * changes. *host may be NULL. */
 enum rc inventory_add_host(struct inventory *inv, const char *name, struct inv_host **host,

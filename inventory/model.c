@@ -279,8 +279,8 @@ static enum rc new_host(struct inventory *inv, const char *name, int64_t port,
     enum rc rc = check_name("host", name, at, e);
     if (rc != RC_OK)
         return rc;
-    if (inv->host_list.count >= INVENTORY_MAX_HOSTS)
-        return model_error(e, RC_LIMIT, at, "more than %d hosts", INVENTORY_MAX_HOSTS);
+    if (inv->host_list.count >= inv->max_hosts)
+        return model_error(e, RC_LIMIT, at, "more than %u hosts", inv->max_hosts);
     size_t len = strlen(name);
     struct host *h = arena_calloc(&inv->arena, 1, sizeof *h);
     char *copy = arena_strndup(&inv->arena, name, len);

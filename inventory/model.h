@@ -81,6 +81,7 @@ struct inventory {
     struct hostrange_patterns *patterns; /* compiled on first use */
     uint64_t stamp;
     uint64_t script_ms; /* time limit of one run of a script */
+    uint32_t max_hosts;
     bool finished;
 };
 

@@ -315,7 +315,9 @@ static enum rc flatten(struct composer *c, const struct merges *m, size_t base, 
     enum rc rc = pairs ? RC_OK : err_nomem(c->e);
     size_t n = 0;
     for (size_t i = 0; rc == RC_OK && i <= m->count; i++) {
-        const struct value_pair *from = i < m->count ? m->maps[i]->u.map.pairs : c->pairs + base;
+        const struct value_pair *from = i < m->count ? m->maps[i]->u.map.pairs
+                                        : own > 0    ? c->pairs + base
+                                                     : NULL;
         size_t count = i < m->count ? m->maps[i]->u.map.count : own;
         for (size_t k = 0; rc == RC_OK && k < count; k++) {
             uintptr_t where = (uintptr_t)map_gets(&seen, from[k].key);
@@ -342,8 +344,10 @@ static enum rc duplicate(struct composer *c, const struct value_pair *first,
 /* Quadratic while small, a table past it. */
 static enum rc check_unique(struct composer *c, size_t base)
 {
-    const struct value_pair *pairs = c->pairs + base;
     size_t n = c->pair_count - base;
+    if (n == 0)
+        return RC_OK;
+    const struct value_pair *pairs = c->pairs + base;
     if (n <= 8) {
         for (size_t i = 1; i < n; i++)
             for (size_t k = 0; k < i; k++)

@@ -1,0 +1,7 @@
+/* What inventory scripts print. */
+#include "tests/fuzz/fuzz_inventory.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    return fuzz_inventory(INVENTORY_SCRIPT, data, size);
+}

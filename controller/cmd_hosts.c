@@ -139,7 +139,7 @@ static enum rc one_group(const struct options *o, const char **group, struct err
 static enum rc put_graph(struct inventory *inv, const struct options *o, struct buf *out,
                          struct err *e)
 {
-    const char *group;
+    const char *group = NULL;
     enum rc rc = one_group(o, &group, e);
     return rc == RC_OK ? inventory_graph(inv, group, false, out, e) : rc;
 }

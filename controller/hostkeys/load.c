@@ -237,7 +237,7 @@ enum rc hostkeys_load_text(struct hostkeys *hk, const char *name, const char *te
 {
     if (len > HOSTKEYS_MAX_FILE)
         return err_set(e, RC_LIMIT, "%s: larger than %d MiB", name, HOSTKEYS_MAX_FILE >> 20);
-    size_t file;
+    size_t file = 0;
     enum rc rc = index_file_named(hk, name, &file, e);
     return rc == RC_OK ? index_load(hk, file, text, len, e) : rc;
 }
@@ -320,7 +320,7 @@ enum rc hostkeys_load(struct hostkeys *hk, const char *path, struct err *e)
     if (fd < 0)
         return err_sys(e, errno, "%s: open", path);
     char *text = NULL;
-    size_t len = 0, file;
+    size_t len = 0, file = 0;
     enum rc rc = index_read(fd, 0, path, &text, &len, e);
     if (rc == RC_OK)
         rc = index_file_named(hk, path, &file, e);

@@ -14,10 +14,10 @@ class Guard(MusterCase):
         self.f.write(groups={'vault': ['web3']}, variables={'vault': {'muster_protected': True}})
 
     def test_without_a_terminal(self):
-        r = self.run_on(self.f, 'web', '--', 'true')
+        r = self.run_on(self.f, 'web:!vault', '--', 'true')
         self.assertEqual(r.code, 1, r)
-        self.assertIn('--expect', r.err)
-        self.assertIn('60', r.err)
+        self.assertIn('--expect 59', r.err)
+        self.assertIn('--yes', r.err)
         self.assertEqual(self.f.logins(), 0)
 
     def test_expect(self):

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from muster_case import MusterCase, main
+from muster_case import MUSTER, MusterCase, main
 
 
 class Trust(MusterCase):
@@ -50,9 +50,21 @@ class Trust(MusterCase):
         self.assertEqual(set(r.statuses().values()), {'ok'}, r)
 
     def test_no_known_hosts_at_all(self):
+        """The files that nobody named may be missing: then nothing is on record."""
+        for policy, fact in (('strict', ('host-key', 'host-key', 'host-key-unknown')), ('accept-new', ('ok', 'run', None))):
+            r = self.execute([MUSTER, 'run', '-i', self.f.inventory, '--host-keys', policy, '-o', 'json', 'right1',
+                              '--', 'true'])
+            self.assertEqual(r.facts(), {'right1': fact}, r)
+        mine = os.path.join(self.dir, '.ssh', 'known_hosts')
+        self.assertEqual(os.stat(mine).st_mode & 0o777, 0o600)
+        self.assertEqual(os.stat(os.path.dirname(mine)).st_mode & 0o777, 0o700)
+
+    def test_a_missing_file_that_was_named(self):
         os.unlink(self.f.known_hosts)
         r = self.run_on(self.f, 'right1', '--', 'true')
-        self.assertEqual(r.facts(), {'right1': ('host-key', 'host-key', 'host-key-unknown')}, r)
+        self.assertEqual(r.code, 1, r)
+        self.assertIn(self.f.known_hosts, r.err)
+        self.assertEqual(self.f.logins(), 0)
 
     def test_a_failure_is_explained(self):
         r = self.run_on(self.f, 'wrong1', '--', 'true', output='group')

@@ -270,17 +270,23 @@ static enum rc check_run(struct options *o, struct err *e)
 static bool is_default(const struct options *o, const char *name)
 {
     enum option_source source = option_source_of(o, option_by_name(name, strlen(name)));
-    return source == SOURCE_CONFIG || source == SOURCE_ENV;
+    return source > SOURCE_DEFAULT && source <= SOURCE_REPLAY_DEFAULT;
 }
 
-/* What one option alone cannot tell. */
-static enum rc check_together(struct options *o, struct err *e)
+void options_settle(struct options *o)
 {
     o->user_is_default = is_default(o, "user");
     o->port_is_default = is_default(o, "port");
     o->keys_are_default = is_default(o, "key");
     if (o->wave_count > 0 && !o->max_fail_set)
         o->max_fail_set = true; /* max_fail is 0 */
+    o->output.connect_timeout_ms = o->connect_timeout_ms;
+    o->output.timeout_ms = o->timeout_ms;
+}
+
+/* What one option alone cannot tell. */
+static enum rc check_together(struct options *o, struct err *e)
+{
     if (o->verb == VERB_RUN)
         return check_run(o, e);
     if (o->verb == VERB_RETRY && o->pattern == NULL)
@@ -416,8 +422,6 @@ enum rc options_parse(struct options *o, int argc, char **argv,
     if (asks_help)
         return text_ready(o, VERB_HELP, options_help(o->verb, &o->text), e);
     options_terminal(o, isatty(STDOUT_FILENO), isatty(STDERR_FILENO), env_get);
-    rc = check_together(o, e);
-    o->output.connect_timeout_ms = o->connect_timeout_ms;
-    o->output.timeout_ms = o->timeout_ms;
-    return rc;
+    options_settle(o);
+    return check_together(o, e);
 }

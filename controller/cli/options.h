@@ -38,7 +38,9 @@ enum option_source { /* weakest first */
                      SOURCE_DEFAULT,
                      SOURCE_CONFIG,
                      SOURCE_ENV,
-                     SOURCE_REPLAY, /* the record of the run that is tried again */
+                     SOURCE_REPLAY_DEFAULT, /* the record: there it came from the environment or the
+                                               file */
+                     SOURCE_REPLAY,         /* the record of the run that is tried again */
                      SOURCE_ARGV,
 };
 

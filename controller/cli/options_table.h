@@ -66,6 +66,8 @@ char *option_env_name(char *dst, size_t cap, const struct option_def *d);
  * source a repeatable option adds and any other is replaced. `value` must live as long as *o. */
 enum rc option_apply(struct options *o, const struct option_def *d, const char *value,
                      enum option_source source, struct err *e);
+/* After the last option was set: what follows from several of them. */
+void options_settle(struct options *o);
 /* SOURCE_DEFAULT when it was not given. */
 enum option_source option_source_of(const struct options *o, const struct option_def *d);
 

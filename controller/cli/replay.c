@@ -2,7 +2,8 @@
  * the hint about quoting. See options.h.
  *
  * {"options":[["fanout","100"],…],"env":["NAME",…],"words":["uptime"],"hosts":true}: values as they
- * were written, by long name. "env" lists names whose values were not recorded, "words" is null
+ * were written, by long name, with a third element "default" where they came from the environment
+ * or the configuration file. "env" lists names whose values were not recorded, "words" is null
  * when the command was not; "hosts": targets came from -w, not from an inventory. Bytes that are
  * not UTF-8 stand as {"base64":"…"}.
  */
@@ -94,7 +95,7 @@ static enum rc put_options(const struct options *o, struct buf *out)
             rc = d->flags & OPTION_PATH ? put_path(out, o->given[i].value)
                                         : put_bytes(out, o->given[i].value);
         if (rc == RC_OK)
-            rc = buf_putc(out, ']');
+            rc = buf_puts(out, o->given[i].source <= SOURCE_REPLAY_DEFAULT ? ",\"default\"]" : "]");
     }
     return rc == RC_OK ? buf_putc(out, ']') : rc;
 }
@@ -194,7 +195,9 @@ static enum rc restore_option(struct options *o, const json_t *pair, struct err 
             "the run read standard input, which is not kept: give it again with --stdin");
     if (typed && has_env(o, value, strcspn(value, "=")))
         return RC_OK;
-    enum rc rc = option_apply(o, d, value, typed ? SOURCE_ARGV : SOURCE_REPLAY, e);
+    bool weak = json_array_size(pair) > 2;
+    enum option_source source = typed ? SOURCE_ARGV : weak ? SOURCE_REPLAY_DEFAULT : SOURCE_REPLAY;
+    enum rc rc = option_apply(o, d, value, source, e);
     if (rc == RC_OK || rc == RC_NOMEM)
         return rc;
     err_wrap(e, "--%s of that run", d->name);
@@ -261,9 +264,7 @@ enum rc options_replay_restore(struct options *o, const char *json, struct err *
         rc = restore_words(o, json_object_get(doc, "words"), e);
     if (rc == RC_OK) {
         o->exact_implicit = json_is_true(json_object_get(doc, "hosts"));
-        o->max_fail_set = o->max_fail_set || o->wave_count > 0;
-        o->output.connect_timeout_ms = o->connect_timeout_ms;
-        o->output.timeout_ms = o->timeout_ms;
+        options_settle(o);
     }
     json_decref(doc);
     return rc;

@@ -35,13 +35,13 @@ enum rc target_defaults_init(struct target_defaults *d, const struct options *o,
                              struct arena *arena, struct err *e)
 {
     memset(d, 0, sizeof *d);
-    d->user_given = o->user != NULL;
+    d->user_given = o->user != NULL && !o->user_is_default;
     d->user = o->user != NULL ? o->user : own_name(arena);
     if (d->user == NULL)
         return err_set(e, RC_CONFIG, "this account has no name: say which user with -u");
-    d->port_given = o->port != 0;
+    d->port_given = o->port != 0 && !o->port_is_default;
     d->port = o->port != 0 ? o->port : 22;
-    d->keys_given = o->keys.count > 0;
+    d->keys_given = o->keys.count > 0 && !o->keys_are_default;
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < o->keys.count; i++) {
         unsigned id;
@@ -49,7 +49,7 @@ enum rc target_defaults_init(struct target_defaults *d, const struct options *o,
         if (rc == RC_OK)
             rc = add_key(d->keys, &d->key_count, id, e);
     }
-    if (rc != RC_OK || d->keys_given)
+    if (rc != RC_OK || o->keys.count > 0)
         return rc;
     rc = keys_add_defaults(keys, e);
     for (unsigned i = 0; rc == RC_OK && i < keys->count; i++)

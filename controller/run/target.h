@@ -1,8 +1,9 @@
 /* Where and as whom to log in: a host of the inventory with its connection variables read.
  *
- * The command line wins over the inventory; muster_NAME wins over ansible_NAME. Values that cannot
- * be used (templates, vault, a proxy that we cannot do) make that host's outcome bad-target and
- * leave the others alone. Coordinator, before the run.
+ * The command line wins over the inventory, which wins over MUSTER_* and the configuration file;
+ * muster_NAME wins over ansible_NAME. Values that cannot be used (templates, vault, a proxy that we
+ * cannot do) make that host's outcome bad-target and leave the others alone. Coordinator, before
+ * the run.
  */
 #ifndef CONTROLLER_RUN_TARGET_H
 #define CONTROLLER_RUN_TARGET_H

@@ -666,7 +666,8 @@ static void test_replay(void **state)
     char cwd[4096];
     assert_non_null(getcwd(cwd, sizeof cwd));
     put_env("MUSTER_RETRIES", "4");
-    parse_ok(&run, "muster run web -i hosts.yml -f 9 --serial 1,50% --env A=b=c --timeout 1h "
+    put_env("MUSTER_USER", "env");
+    parse_ok(&run, "muster run web -p 24 -i hosts.yml -f 9 --serial 1,50% --env A=b=c --timeout 1h "
                    "-O HostKeyAlias=al -O UserKnownHostsFile=kh --retry-on exit=3 -l x -o json -y "
                    "-- printf %s\xff a");
     buf_init(&json, 1 << 20);
@@ -674,12 +675,15 @@ static void test_replay(void **state)
     const char *text = buf_cstr(&json);
     assert_null(strchr(text, '\n'));
     put_env("MUSTER_RETRIES", NULL);
+    put_env("MUSTER_USER", NULL);
     put_env("MUSTER_FANOUT", "33");
     parse_ok(&again, "muster retry last --timeout 5s");
     if (options_replay_restore(&again, text, &e) != RC_OK)
         fail_msg("%s", e.msg);
     assert_int_equal(again.fanout, 9);
     assert_int_equal(again.retries, 4);
+    assert_true(again.user_is_default && strcmp(again.user, "env") == 0);
+    assert_false(again.port_is_default || again.port != 24);
     assert_int_equal(again.timeout_ms, 5000);
     assert_int_equal(again.output.timeout_ms, 5000);
     assert_int_equal(again.wave_count, 2);

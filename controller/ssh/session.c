@@ -157,6 +157,9 @@ static enum step in_connect(struct session *s)
         sys = errno;
     if (sys != 0) {
         char detail[DIAGNOSE_DETAIL];
+        /* A refusal is ECONNREFUSED: this one was accepted, and cut before we looked. */
+        if (sys == ECONNRESET)
+            s->result.outcome.phase = PHASE_BANNER;
         enum problem p = diagnose_connect(sys, s->addr.sa.sa_family == AF_INET6, s->where, detail);
         return session_fail(s, p, "%s", detail);
     }
@@ -377,11 +380,14 @@ static enum step check_budget(struct session *s)
                         (unsigned)(budget / 1024));
 }
 
-/* One read takes at most SSHIO_READ bytes: a full one means that more waits. */
+/* One read takes at most SSHIO_READ bytes: a full one means that more waits. A socket in error
+ * wakes us no more, and what came before the error is still to be read. */
 static bool more_waits(const struct session *s, uint64_t before)
 {
-    return s->io != NULL && sshio_bytes_in(s->io) - before == SSHIO_READ &&
-           !(s->env->paused && in_run(s));
+    if (s->io == NULL)
+        return false;
+    uint64_t n = sshio_bytes_in(s->io) - before;
+    return s->broken ? n > 0 : n == SSHIO_READ && !(s->env->paused && in_run(s));
 }
 
 void session_tick(struct session *s)
@@ -397,7 +403,7 @@ void session_tick(struct session *s)
             step = check_budget(s);
         if (step == STEP_END || (step == STEP_WAIT && !more_waits(s, before)))
             break;
-        if (step == STEP_WAIT && --budget == 0)
+        if (step == STEP_WAIT && !s->broken && --budget == 0)
             break;
     }
     s->ready = false;

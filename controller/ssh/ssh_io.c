@@ -25,6 +25,7 @@ struct sshio {
     bool given;       /* libssh has the descriptor: never close it ourselves */
     bool nonblocking; /* O_NONBLOCK was put back, see restore_nonblock */
     uint32_t max_packet;
+    char *cause; /* the error that libssh's next one would hide, see on_log */
     struct ssh_counter_struct counter;
     struct ssh_channel_callbacks_struct callbacks;
     struct sshio_seen seen;
@@ -37,9 +38,8 @@ struct sshio_key {
     ssh_key public_key;
 };
 
-/* Whose channel is being opened: libssh has no call that tells the server's packet size, only a
- * log line, and its log callback is per thread. */
-static _Thread_local struct sshio *opening;
+/* Whose call is on the stack: libssh's log callback is per thread. */
+static _Thread_local struct sshio *current;
 
 #define KEX_MODERN                                                                                 \
     "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,"        \
@@ -53,20 +53,44 @@ static _Thread_local struct sshio *opening;
     "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,"        \
     "rsa-sha2-256"
 
-static void on_log(int priority, const char *function, const char *text, void *user)
+/* There is no call that tells the server's packet size, only a log line. */
+static void note_max_packet(const char *text)
 {
-    (void)priority;
-    (void)function;
-    (void)user;
     static const char mark[] = "maxpacket : ";
-    const char *at = opening != NULL ? strstr(text, "Remote window : ") : NULL;
+    const char *at = strstr(text, "Remote window : ");
     at = at != NULL ? strstr(at, mark) : NULL;
     if (at == NULL)
         return;
     uint32_t n = 0;
     for (at += sizeof mark - 1; *at >= '0' && *at <= '9'; at++)
         n = n * 10 + (uint32_t)(*at - '0');
-    opening->max_packet = n != 0 ? n : 1; /* 0 means unknown to our caller, and is as bad as 1 */
+    current->max_packet = n != 0 ? n : 1; /* 0 means unknown to our caller, and is as bad as 1 */
+}
+
+/* After these errors libssh closes the socket in the middle of a pass; if the pass then goes on to
+ * write, "Socket error" takes the place of the reason, and a changed host key looks like a broken
+ * connection. Each error is also logged when it is set. */
+static void note_cause(const char *text)
+{
+    static const char *const causes[] = {
+        "Received SSH_MSG_DISCONNECT: ", "kex error : ", "No version of SSH protocol"};
+    for (size_t i = 0; i < sizeof causes / sizeof causes[0] && current->cause == NULL; i++) {
+        const char *at = strstr(text, causes[i]);
+        if (at != NULL)
+            current->cause = mem_strdup(at);
+    }
+}
+
+static void on_log(int priority, const char *function, const char *text, void *user)
+{
+    (void)function;
+    (void)user;
+    if (current == NULL)
+        return;
+    if (priority == SSH_LOG_PROTOCOL)
+        note_max_packet(text);
+    else if (priority == SSH_LOG_WARN)
+        note_cause(text);
 }
 
 void sshio_thread_init(void)
@@ -75,7 +99,7 @@ void sshio_thread_init(void)
     /* Never log_function of ssh_callbacks_struct: it becomes the thread's callback with one
      * session as its user data and outlives that session. */
     ssh_set_log_callback(on_log);
-    ssh_set_log_level(SSH_LOG_NOLOG);
+    ssh_set_log_level(SSH_LOG_WARN);
 }
 
 /* Without a callback of ours OpenSSL would ask for the passphrase of a PEM key on the terminal. */
@@ -290,6 +314,7 @@ void sshio_free(struct sshio *io)
     ssh_free(io->ssh);
     if (!io->given)
         close(io->fd);
+    mem_free(io->cause);
     mem_free(io);
 }
 
@@ -313,7 +338,9 @@ static void restore_nonblock(struct sshio *io)
 
 enum sshio_step sshio_handshake(struct sshio *io)
 {
+    current = io;
     int rc = ssh_connect(io->ssh);
+    current = NULL;
     if (!io->given)
         io->given = rc != SSH_ERROR || ssh_get_fd(io->ssh) == io->fd ||
                     (ssh_get_status(io->ssh) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0;
@@ -365,23 +392,34 @@ static enum sshio_step settle_auth(const struct sshio *io, int rc)
  * the server's EXT_INFO, and would fall back to SHA-1; with the service accepted it has read it. */
 enum sshio_step sshio_service(struct sshio *io)
 {
+    current = io;
     int rc = ssh_service_request(io->ssh, "ssh-userauth");
+    current = NULL;
     return settle(io, rc);
 }
 
 enum sshio_step sshio_auth_none(struct sshio *io, const char *user)
 {
-    return settle_auth(io, ssh_userauth_none(io->ssh, user));
+    current = io;
+    int rc = ssh_userauth_none(io->ssh, user);
+    current = NULL;
+    return settle_auth(io, rc);
 }
 
 enum sshio_step sshio_auth_offer(struct sshio *io, const char *user, const struct sshio_key *k)
 {
-    return settle_auth(io, ssh_userauth_try_publickey(io->ssh, user, k->public_key));
+    current = io;
+    int rc = ssh_userauth_try_publickey(io->ssh, user, k->public_key);
+    current = NULL;
+    return settle_auth(io, rc);
 }
 
 enum sshio_step sshio_auth_sign(struct sshio *io, const char *user, const struct sshio_key *k)
 {
-    return settle_auth(io, ssh_userauth_publickey(io->ssh, user, k->private_key));
+    current = io;
+    int rc = ssh_userauth_publickey(io->ssh, user, k->private_key);
+    current = NULL;
+    return settle_auth(io, rc);
 }
 
 char *sshio_auth_methods(struct sshio *io, char *dst, size_t cap)
@@ -416,11 +454,11 @@ enum sshio_step sshio_open(struct sshio *io)
             return SSHIO_DEAD;
         ssh_set_channel_callbacks(io->channel, &io->callbacks);
     }
-    opening = io;
+    current = io;
     ssh_set_log_level(SSH_LOG_PROTOCOL);
     int rc = ssh_channel_open_session(io->channel);
-    ssh_set_log_level(SSH_LOG_NOLOG);
-    opening = NULL;
+    ssh_set_log_level(SSH_LOG_WARN);
+    current = NULL;
     return settle(io, rc);
 }
 
@@ -431,7 +469,10 @@ uint32_t sshio_max_packet(const struct sshio *io)
 
 enum sshio_step sshio_exec(struct sshio *io, const char *command)
 {
-    return settle(io, ssh_channel_request_exec(io->channel, command));
+    current = io;
+    int rc = ssh_channel_request_exec(io->channel, command);
+    current = NULL;
+    return settle(io, rc);
 }
 
 /* ssh_execute_message_callbacks always makes one pass over the socket; the calls that look made
@@ -439,7 +480,9 @@ enum sshio_step sshio_exec(struct sshio *io, const char *command)
  * buffered, and the session would sleep for ever. */
 enum sshio_step sshio_pump(struct sshio *io)
 {
+    current = io;
     ssh_execute_message_callbacks(io->ssh);
+    current = NULL;
     return gone(io) ? SSHIO_DEAD : SSHIO_OK;
 }
 
@@ -455,7 +498,9 @@ enum sshio_step sshio_write(struct sshio *io, const void *p, size_t n, size_t *d
         return SSHIO_OK;
     if (!ssh_channel_is_open(io->channel))
         return SSHIO_DENIED;
+    current = io;
     int rc = ssh_channel_write(io->channel, p, (uint32_t)most);
+    current = NULL;
     if (gone(io))
         return SSHIO_DEAD;
     if (rc < 0)
@@ -475,20 +520,29 @@ enum sshio_step sshio_send_eof(struct sshio *io)
 {
     if (!ssh_channel_is_open(io->channel))
         return SSHIO_DENIED;
-    return settle_sent(io, ssh_channel_send_eof(io->channel));
+    current = io;
+    int rc = ssh_channel_send_eof(io->channel);
+    current = NULL;
+    return settle_sent(io, rc);
 }
 
 enum sshio_step sshio_send_signal(struct sshio *io, const char *name)
 {
     if (!ssh_channel_is_open(io->channel))
         return SSHIO_DENIED;
-    return settle_sent(io, ssh_channel_request_send_signal(io->channel, name));
+    current = io;
+    int rc = ssh_channel_request_send_signal(io->channel, name);
+    current = NULL;
+    return settle_sent(io, rc);
 }
 
 /* AGAIN means that EOF did not go out and CLOSE was not even queued. */
 enum sshio_step sshio_close_channel(struct sshio *io)
 {
-    return settle(io, ssh_channel_close(io->channel));
+    current = io;
+    int rc = ssh_channel_close(io->channel);
+    current = NULL;
+    return settle(io, rc);
 }
 
 /* Bytes really buffered. ssh_get_poll_flags asks for POLLOUT after every send, which would cost a
@@ -510,6 +564,8 @@ const struct sshio_seen *sshio_seen(const struct sshio *io)
 
 const char *sshio_error(const struct sshio *io)
 {
+    if (io->cause != NULL)
+        return io->cause;
     const char *text = ssh_get_error(io->ssh);
     return text != NULL ? text : "";
 }

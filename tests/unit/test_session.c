@@ -239,11 +239,14 @@ static void test_host_key_rejected(void **state)
     expect(&p, PROBLEM_HOST_KEY_UNKNOWN, PHASE_HOST_KEY);
     assert_string_equal(p.r.outcome.detail, "not on record");
     probe_fini(&p);
+    /* Many times: the server's own end of the connection races with our reading of its offer. */
     spec.hostkey_types = "ssh-rsa";
-    run_one(&b, &p, &spec);
-    expect(&p, PROBLEM_HOST_KEY_CHANGED, PHASE_HOST_KEY);
-    assert_non_null(strstr(p.r.outcome.detail, "ssh-ed25519"));
-    probe_fini(&p);
+    for (int i = 0; i < 20; i++) {
+        run_one(&b, &p, &spec);
+        expect(&p, PROBLEM_HOST_KEY_CHANGED, PHASE_HOST_KEY);
+        assert_non_null(strstr(p.r.outcome.detail, "ssh-ed25519"));
+        probe_fini(&p);
+    }
     spec.hostkey_types = "ssh-rsa,ssh-ed25519";
     run_one(&b, &p, &spec);
     expect(&p, PROBLEM_NONE, PHASE_RUN);
@@ -490,7 +493,8 @@ static void script_disconnect(int fd)
     send_disconnect(fd);
 }
 
-/* The same in one breath with the banner: libssh 0.10.6 then loses the text. */
+/* The same in one breath with the banner, while libssh has bytes to send: it then sets another
+ * error on top of the reason. */
 static void script_disconnect_early(int fd)
 {
     say(fd, "SSH-2.0-bye\r\n");
@@ -526,7 +530,8 @@ static const struct bad_peer bad_peers[] = {
     {"garbage kex", script_garbage_in_kex, S_DONE, PROBLEM_KEX_FAILED, PHASE_KEX, NULL},
     {"flood kex", script_ignore_flood, S_DONE, PROBLEM_HOSTILE, PHASE_KEX, "256 KiB"},
     {"disconnect", script_disconnect, S_DONE, PROBLEM_THROTTLED, PHASE_KEX, "friends"},
-    {"disconnect at once", script_disconnect_early, S_DONE, PROBLEM_NONE, PHASE_KEX, NULL},
+    {"disconnect at once", script_disconnect_early, S_DONE, PROBLEM_THROTTLED, PHASE_KEX,
+     "friends"},
 };
 
 static void test_bad_peers(void **state)
@@ -551,11 +556,8 @@ static void test_bad_peers(void **state)
         run_until_done(&p);
         peer_stop(&peer);
         const struct outcome *o = &p.r.outcome;
-        if (bad->problem == PROBLEM_NONE) { /* either, by timing */
-            assert_true(o->problem == PROBLEM_THROTTLED || o->problem == PROBLEM_CONNECTION_RESET);
-            assert_null(strstr(o->detail, "temporarily"));
-        } else if (o->problem != bad->problem || o->phase != bad->phase ||
-                   (bad->detail != NULL && strstr(o->detail, bad->detail) == NULL))
+        if (o->problem != bad->problem || o->phase != bad->phase ||
+            (bad->detail != NULL && strstr(o->detail, bad->detail) == NULL))
             fail_msg("%s: got %s in %s: %s", bad->name, problem_name(o->problem),
                      phase_name(o->phase), o->detail);
         assert_true(o->detail[0] != '\0');

@@ -71,7 +71,8 @@ struct session_ops {
     void (*authenticated)(void *user);
     /* The exec request is about to go out: from here on the command may have run. */
     void (*sent)(void *user);
-    /* Bytes of the command. They are gone after the call. */
+    /* Bytes of the command, as they were sent; the bytes are gone after the call. It comes from
+     * inside libssh: copy, set flags, cancel, pause; start no session and open no descriptor. */
     void (*data)(void *user, bool is_stderr, const void *p, size_t n);
     /* The end, exactly once; the session is freed after this call returns. */
     void (*done)(void *user, const struct session_result *result);

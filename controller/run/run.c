@@ -102,7 +102,7 @@ void run_pump(struct run *r)
 
 static void apply_stall(struct run *r)
 {
-    r->stalled = r->stall_wanted;
+    r->stalled = !r->stalled;
     if (r->stalled)
         pool_pause(r->pool);
     else
@@ -118,7 +118,8 @@ static void on_prepare(uv_prepare_t *p)
     if (r->done)
         return;
     record_flush(r->record);
-    if (r->stall_wanted != r->stalled)
+    bool full = r->out_full || r->err_full || (r->outdir != NULL && outdir_full(r->outdir));
+    if (full != r->stalled)
         apply_stall(r);
     if (r->done || r->reader_gone || writer_broken(r->out) == 0)
         return;
@@ -128,10 +129,14 @@ static void on_prepare(uv_prepare_t *p)
     run_pump(r);
 }
 
-static void on_writer(void *user, bool stalled)
+static void on_out(void *user, bool full)
 {
-    struct run *r = user;
-    r->stall_wanted = stalled;
+    ((struct run *)user)->out_full = full;
+}
+
+static void on_err(void *user, bool full)
+{
+    ((struct run *)user)->err_full = full;
 }
 
 static void on_beat(uv_timer_t *t)
@@ -240,12 +245,7 @@ static enum rc open_record(struct run *r, struct err *e)
     char digest[96];
     buf_init(&state, 8192);
     buf_init(&replay, 1 << 20);
-    const char **names = mem_alloc(r->count * sizeof *names);
-    enum rc rc = names != NULL ? RC_OK : err_nomem(e);
-    for (uint32_t i = 0; rc == RC_OK && i < r->count; i++)
-        names[i] = r->plan->selection->hosts[i]->name;
-    if (rc == RC_OK)
-        rc = record_state_dir(o->state_dir, &state, e);
+    enum rc rc = record_state_dir(o->state_dir, &state, e);
     if (rc == RC_OK && (rc = options_replay_json(o, &replay)) != RC_OK)
         err_set(e, rc, "the record: %s", rc_name(rc));
     if (rc == RC_OK)
@@ -260,7 +260,7 @@ static enum rc open_record(struct run *r, struct err *e)
             .retry_of = o->retry_of,
             .argv_safe = argv.items,
             .argc = argv.count,
-            .targets = names,
+            .targets = r->names,
             .target_count = r->count,
             .replay = buf_cstr(&replay),
         };
@@ -268,7 +268,6 @@ static enum rc open_record(struct run *r, struct err *e)
     }
     if (rc == RC_OK)
         record_spool(r->record, &r->spool);
-    mem_free(names);
     mem_free(argv.items);
     buf_fini(&state);
     buf_fini(&replay);
@@ -290,8 +289,24 @@ static enum rc open_output(struct run *r, struct err *e)
         .started_wall_us = clock_wall_us(),
         .started_ms = r->started_ms,
     };
-    return output_new(&r->output, &r->options->output, &r->about, &r->out_sink, &r->err_sink,
-                      &r->spool, e);
+    const struct options *o = r->options;
+    enum rc rc =
+        output_new(&r->output, &o->output, &r->about, &r->out_sink, &r->err_sink, &r->spool, e);
+    if (rc == RC_OK && o->out_dir != NULL)
+        rc = outdir_new(&r->outdir, o->out_dir, r->names, r->count, 0, e);
+    if (rc == RC_OK)
+        output_set_outdir(r->output, r->outdir);
+    return rc;
+}
+
+static enum rc make_names(struct run *r, struct err *e)
+{
+    r->names = mem_alloc(r->count * sizeof *r->names);
+    if (r->names == NULL)
+        return err_nomem(e);
+    for (uint32_t i = 0; i < r->count; i++)
+        r->names[i] = r->plan->selection->hosts[i]->name;
+    return RC_OK;
 }
 
 static enum rc give_keys(struct run *r, struct err *e)
@@ -329,9 +344,11 @@ static enum rc open_parts(struct run *r, struct err *e)
     if (rc == RC_OK)
         rc = give_keys(r, e);
     if (rc == RC_OK)
-        rc = writer_new(&r->out, STDOUT_FILENO, &r->loop, on_writer, r, e);
+        rc = writer_new(&r->out, STDOUT_FILENO, &r->loop, on_out, r, e);
     if (rc == RC_OK)
-        rc = writer_new(&r->err, STDERR_FILENO, &r->loop, on_writer, r, e);
+        rc = writer_new(&r->err, STDERR_FILENO, &r->loop, on_err, r, e);
+    if (rc == RC_OK)
+        rc = make_names(r, e);
     if (rc == RC_OK)
         rc = open_record(r, e);
     if (rc == RC_OK)
@@ -353,6 +370,11 @@ static void conclude(struct run *r)
     r->exit_code = output_exit_code(r->output, &r->end);
     output_finish(r->output, &r->end);
     writer_flush(r->out);
+    if (outdir_close(r->outdir, &e) != RC_OK) {
+        log_error("%s", e.msg);
+        r->exit_code = r->exit_code == 0 ? 1 : r->exit_code;
+    }
+    r->outdir = NULL;
     if (record_close(r->record, counts, r->exit_code, problem_name(r->end.stopped),
                      r->end.duration_ms, &e) != RC_OK)
         log_warn("%s", e.msg);
@@ -363,6 +385,8 @@ static void free_parts(struct run *r)
 {
     attempts_free(r);
     output_free(r->output);
+    outdir_close(r->outdir, NULL);
+    mem_free(r->names);
     progress_free(r->progress);
     writer_free(r->out);
     writer_free(r->err);

@@ -9,6 +9,7 @@
 
 #include <uv.h>
 
+#include "controller/output/outdir.h"
 #include "controller/output/output.h"
 #include "controller/output/progress.h"
 #include "controller/record/record.h"
@@ -84,6 +85,8 @@ struct run {
     struct progress *progress;
     struct writer *out, *err;
     struct sink out_sink, err_sink;
+    struct outdir *outdir; /* --out-dir, or NULL */
+    const char **names;    /* of the targets */
     struct spool spool;
 
     struct pending_event *events; /* a queue: [head, tail) */
@@ -92,7 +95,8 @@ struct run {
 
     uint64_t serial; /* jobs so far */
     uint64_t started_ms;
-    bool stall_wanted, stalled; /* the reader holds us up: asked for, in force */
+    bool out_full, err_full; /* a writer's queue is long */
+    bool stalled;            /* whoever takes our output holds us up: hosts are paused */
     bool reader_gone;
     unsigned interrupts; /* Ctrl-C and its like so far */
     bool done;

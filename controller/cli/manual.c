@@ -12,7 +12,8 @@ static enum rc put_text(struct buf *out, const char *text)
 {
     enum rc rc = RC_OK;
     for (const char *p = text; rc == RC_OK && *p != '\0'; p++) {
-        if (strchr("*_\\<#", *p) != NULL)
+        /* At the beginning of a line these would open a list or a table. */
+        if (strchr("*_\\<#", *p) != NULL || (p == text && strchr("-.|[]", *p) != NULL))
             rc = buf_putc(out, '\\');
         if (rc == RC_OK)
             rc = buf_putc(out, *p);
@@ -94,8 +95,11 @@ enum rc options_manual_problems(struct buf *out)
             title = true;
             if (rc == RC_OK)
                 rc = buf_printf(out, "*%s*\n\t", problem_name((enum problem)p));
+            const char *text = problem_text((enum problem)p);
+            if (rc == RC_OK && islower((unsigned char)*text))
+                rc = buf_putc(out, (char)toupper((unsigned char)*text++));
             if (rc == RC_OK)
-                rc = put_text(out, problem_text((enum problem)p));
+                rc = put_text(out, text);
             if (rc == RC_OK)
                 rc = buf_puts(out, problem_retry((enum problem)p) == RETRY_FAST
                                        ? ". Tried again by default.\n\n"

@@ -17,14 +17,26 @@ class Install(MusterCase):
 
     def find(self, name):
         for d, _, names in os.walk(self.dest):
-            if name in names:
-                return os.path.join(d, name)
+            for path in (os.path.join(d, n) for n in names):
+                if path.endswith('/' + name):
+                    return path
         self.fail(f'{name} is not installed')
 
     def test_program(self):
-        r = self.execute([self.find('muster'), '--version'])
+        r = self.execute([self.find('bin/muster'), '--version'])
         self.assertEqual(r.code, 0, r)
         self.assertRegex(r.out, r'muster \d+\.\d+')
+
+    def test_completions(self):
+        for name, check in (('bash-completion/completions/muster', ['bash', '-n']),
+                            ('site-functions/_muster', ['zsh', '-n']),
+                            ('vendor_completions.d/muster.fish', ['fish', '-n'])):
+            path = self.find(name)
+            subprocess.run([*check, path], check=True)
+        r = subprocess.run(['bash', '-c', 'source "$1"; COMP_WORDS=(muster run --fan); COMP_CWORD=2; _muster; '
+                            'echo "${COMPREPLY[@]}"', 'bash', self.find('bash-completion/completions/muster')],
+                           stdout=subprocess.PIPE, text=True)
+        self.assertEqual(r.stdout, '--fanout\n')
 
     def test_manual_pages(self):
         for page, words in (('muster.1', ('muster run', '--connect-timeout', 'host-key-changed')),

@@ -78,6 +78,7 @@ def stdout_of(host, stream='stdout'):
 
 class MusterCase(unittest.TestCase):
     maxDiff = 4000
+    program = MUSTER
 
     def setUp(self):
         if not os.access(MUSTER, os.X_OK):
@@ -101,7 +102,7 @@ class MusterCase(unittest.TestCase):
         return ['-i', fleet.inventory, '--known-hosts', fleet.known_hosts]
 
     def argv(self, fleet, *args, verb='run'):
-        return [MUSTER, verb, *(self.options(fleet) if fleet else []), *args]
+        return [self.program, verb, *(self.options(fleet) if fleet else []), *args]
 
     def muster(self, *args, stdin=b'', env=None):
         return self.execute([MUSTER, *args], stdin, env)

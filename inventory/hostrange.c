@@ -266,10 +266,9 @@ static enum rc read_range(struct hostrange_segment *seg, const char *s, size_t n
         return letter_range(seg, first_letter, last_letter, step, text, e);
     if (!hostrange_int(b.text[0], b.len[0], &seg->begin) ||
         !hostrange_int(b.text[1], b.len[1], &last) || last == INT64_MAX)
-        return err_set(
-            e, RC_PARSE,
-            "'%.80s': a range runs between two numbers or two letters, as in [01:20] or [a:f]",
-            text);
+        return err_set(e, RC_PARSE,
+                       "'%.80s': a range runs between two numbers or two letters ([01:20], [a:f])",
+                       text);
     seg->step = step;
     seg->count = count_steps(seg->begin, last, step);
     return RC_OK;

@@ -14,9 +14,12 @@ class Killed(MusterCase):
             found += [os.path.join(d, n) for n in names if n.endswith('.ndjson')]
         return sorted(found)
 
-    def lines(self):
+    def text(self):
         with open(self.records()[0]) as f:
-            return [json.loads(line) for line in f.read().split('\n')[:-1]]
+            return f.read()
+
+    def lines(self):
+        return [json.loads(line) for line in self.text().split('\n')[:-1]]
 
     def test_kill_9(self):
         f = self.fleet()
@@ -62,7 +65,7 @@ class Killed(MusterCase):
         r = self.run_on(f, '--retries', '0', '--reason', 'ticket 7', '--env', 'TOKEN=hunter2', 'all', '--', 'echo hello')
         self.assertEqual(r.code, 4, r)
         self.assertEqual(len(self.records()), 1)
-        text = open(self.records()[0]).read()
+        text = self.text()
         self.assertIn('ticket 7', text)
         self.assertNotIn('hunter2', text)
         self.assertEqual(os.stat(self.records()[0]).st_mode & 0o777, 0o600)
@@ -83,7 +86,7 @@ class Killed(MusterCase):
         f.write()
         r = self.run_on(f, '--no-log-command', 'all', '--', 'echo s3cr3t')
         self.assertEqual(r.code, 0, r)
-        text = open(self.records()[0]).read()
+        text = self.text()
         start = text.split('\n')[0]
         self.assertNotIn('s3cr3t', start)
 

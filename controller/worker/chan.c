@@ -1,8 +1,10 @@
 /* See chan.h.
  *
- * Sending: chan_kick starts a uv_prepare, which runs once before the loop would sleep and sends all
- * that was queued in this turn; when the socket is full, its writability takes over. A peer that
- * has gone is learnt from reading, never from sending: its last words are still in the socket.
+ * Sending: chan_kick starts a uv_idle, which sends in the loop's next turn all that was queued in
+ * this one; when the socket is full, its writability takes over. Idle and not prepare, because a
+ * prepare handle that is started from a prepare callback waits while the loop sleeps; an idle one
+ * keeps it awake. A peer that has gone is learnt from reading, never from sending: its last words
+ * are still in the socket.
  */
 #include "controller/worker/chan.h"
 
@@ -222,10 +224,10 @@ static void flush(struct chan *ch)
     check_marks(ch);
 }
 
-static void on_prepare(uv_prepare_t *h)
+static void on_idle(uv_idle_t *h)
 {
     struct chan *ch = h->data;
-    uv_prepare_stop(h);
+    uv_idle_stop(h);
     if (!ch->ended)
         flush(ch);
 }
@@ -259,9 +261,9 @@ enum rc chan_start(struct chan *ch, uv_loop_t *loop, const struct chan_ops *ops,
     int rc = uv_poll_init(loop, &ch->poll, ch->fd);
     if (rc != 0)
         return err_sys(e, -rc, "watch the socket between coordinator and worker");
-    must(uv_prepare_init(loop, &ch->prepare) == 0);
+    must(uv_idle_init(loop, &ch->idle) == 0);
     ch->poll.data = ch;
-    ch->prepare.data = ch;
+    ch->idle.data = ch;
     ch->ops = ops;
     ch->user = user;
     ch->started = true;
@@ -289,7 +291,7 @@ void chan_kick(struct chan *ch)
     if (chan_pending(ch) > ch->high && !ch->is_full && !ch->blocked)
         flush(ch);
     else if (!ch->blocked)
-        uv_prepare_start(&ch->prepare, on_prepare);
+        uv_idle_start(&ch->idle, on_idle);
     else
         check_marks(ch);
 }
@@ -309,7 +311,7 @@ void chan_stop(struct chan *ch)
 {
     if (ch->started && !ch->ended) {
         uv_poll_stop(&ch->poll);
-        uv_prepare_stop(&ch->prepare);
+        uv_idle_stop(&ch->idle);
     }
     ch->ended = true;
 }
@@ -330,6 +332,6 @@ void chan_close(struct chan *ch, void (*closed)(void *user))
     ch->closed = closed;
     ch->closing = 2;
     uv_close((uv_handle_t *)&ch->poll, on_closed);
-    uv_close((uv_handle_t *)&ch->prepare, on_closed);
+    uv_close((uv_handle_t *)&ch->idle, on_closed);
     close_fd(ch);
 }

@@ -46,7 +46,7 @@ struct chan {
     void *user;
     void (*closed)(void *user);
     uv_poll_t poll;
-    uv_prepare_t prepare;
+    uv_idle_t idle; /* active while something is to be sent */
 };
 
 /* Bytes that were handled are overwritten: keys go this way. */

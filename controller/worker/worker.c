@@ -9,8 +9,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 
+#include <openssl/crypto.h>
 #include <uv.h>
 
 #include "common/log.h"
@@ -19,6 +19,7 @@
 #include "controller/ssh/session.h"
 #include "controller/worker/chan.h"
 #include "controller/worker/msg.h"
+#include "controller/worker/sandbox.h"
 
 enum {
     OUT_MAX = 64 * 1024 * 1024, /* never reached while sessions keep to their pause */
@@ -58,17 +59,6 @@ static void ignore_signals(void)
     static const int ignored[] = {SIGINT, SIGHUP, SIGTERM, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN);
-}
-
-static void harden(void)
-{
-    struct rlimit none = {0, 0};
-    ignore_signals();
-    prctl(PR_SET_NAME, "muster-worker");
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    setrlimit(RLIMIT_CORE, &none);
 }
 
 static void leave(struct worker *w, int code)
@@ -370,7 +360,8 @@ int worker_main(int fd)
 {
     struct worker w = {.exit_code = -1};
     struct err e = {0};
-    harden();
+    ignore_signals();
+    prctl(PR_SET_NAME, "muster-worker");
     chan_init(&w.chan, fd, OUT_MAX, CHAN_WIPE_IN);
     chan_marks(&w.chan, OUT_HIGH, OUT_LOW);
     map_init(&w.jobs);
@@ -382,6 +373,10 @@ int worker_main(int fd)
         log_error("worker: %s", e.msg);
         return EXIT_SETUP;
     }
+    /* Reads the machine's crypto policy (openssl.cnf), which it would otherwise do too late. */
+    OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
+    if (!sandbox_enter())
+        log_debug("worker: this kernel offers no system call filter");
     uv_run(&w.loop, UV_RUN_DEFAULT);
     take_down(&w);
     return w.exit_code < 0 ? EXIT_SETUP : w.exit_code;

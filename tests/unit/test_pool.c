@@ -11,9 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -139,6 +143,25 @@ static void flood(struct session *s)
         finish(s, PROBLEM_NONE, 0);
 }
 
+/* What a worker that was taken over would try first. */
+static void try_to_escape(char *text, size_t cap)
+{
+    char *const argv[] = {"/bin/true", NULL};
+    pid_t parent = getppid();
+    int opened = open("/etc/passwd", O_RDONLY) < 0 ? errno : 0;
+    int written = open("/tmp", O_TMPFILE | O_RDWR, 0600) < 0 ? errno : 0;
+    int traced = ptrace(PTRACE_ATTACH, parent, NULL, NULL) < 0 ? errno : 0;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    int forked = pid < 0 ? errno : 0;
+    execve(argv[0], argv, NULL);
+    int ran = errno;
+    snprintf(text, cap, "%s %s %s %s %s dumpable %d", strerrorname_np(opened),
+             strerrorname_np(written), strerrorname_np(traced), strerrorname_np(forked),
+             strerrorname_np(ran), prctl(PR_GET_DUMPABLE));
+}
+
 static void run_command(struct session *s)
 {
     char text[128];
@@ -153,6 +176,10 @@ static void run_command(struct session *s)
     } else if (strcmp(c, "input") == 0) {
         snprintf(text, sizeof text, "%s %zu %llu", s->env->key, s->env->input_len,
                  (unsigned long long)s->env->input_sum);
+        send_text(s, false, text);
+        finish(s, PROBLEM_NONE, 0);
+    } else if (strcmp(c, "escape") == 0) {
+        try_to_escape(text, sizeof text);
         send_text(s, false, text);
         finish(s, PROBLEM_NONE, 0);
     } else if (strcmp(c, "die") == 0) {
@@ -578,6 +605,27 @@ static void queued_before_attach(void **state)
     close_pool(&f);
 }
 
+static void start_from_prepare(uv_prepare_t *h)
+{
+    uv_prepare_stop(h);
+    start(h->data, 1, "ok");
+}
+
+/* The loop is about to sleep when the job is queued: it must not sleep on it. */
+static void queued_while_the_loop_prepares(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uv_prepare_t prepare;
+    open_pool(&f, 1);
+    uv_prepare_init(&f.loop, &prepare);
+    prepare.data = &f;
+    uv_prepare_start(&prepare, start_from_prepare);
+    run_until_done(&f, 1);
+    uv_close((uv_handle_t *)&prepare, NULL);
+    close_pool(&f);
+}
+
 static void a_bad_key_is_told(void **state)
 {
     (void)state;
@@ -679,6 +727,18 @@ static void survives_the_terminal(void **state)
     assert_int_equal(f.troubles, 0);
     for (int i = 0; i < 4; i++)
         signal(signals[i], old[i]);
+    close_pool(&f);
+}
+
+static void a_worker_is_shut_in(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_pool(&f, 1);
+    start(&f, 1, "escape");
+    run_until_done(&f, 1);
+    assert_int_equal(f.jobs[1].result.outcome.problem, PROBLEM_NONE);
+    assert_string_equal(f.jobs[1].out, "EPERM EPERM EPERM EPERM EPERM dumpable 0");
     close_pool(&f);
 }
 
@@ -801,10 +861,12 @@ int main(void)
         cmocka_unit_test(reject_and_cancel),
         cmocka_unit_test(keys_and_input),
         cmocka_unit_test(queued_before_attach),
+        cmocka_unit_test(queued_while_the_loop_prepares),
         cmocka_unit_test(a_bad_key_is_told),
         cmocka_unit_test(a_killed_worker_costs_its_own_jobs),
         cmocka_unit_test(a_worker_that_lies_is_ended),
         cmocka_unit_test(survives_the_terminal),
+        cmocka_unit_test(a_worker_is_shut_in),
         cmocka_unit_test(a_stalled_coordinator_stays_bounded),
         cmocka_unit_test(pause_holds_until_resume),
         cmocka_unit_test(no_memory),

@@ -36,8 +36,9 @@ enum rc hostset_parse(struct hostset *s, const char *expr, hostset_resolve_fn re
                       struct err *e);
 
 /* One operand without operators: every name that "dc[1-2]n[01-10/3]" stands for, in order.
- * Names without brackets give themselves. */
-enum rc hostset_expand(const char *pattern, struct hostset *out, struct err *e);
+ * Names without brackets give themselves. More than `max` (at most HOSTSET_MAX) names are RC_LIMIT
+ * before any is made. */
+enum rc hostset_expand(const char *pattern, size_t max, struct hostset *out, struct err *e);
 /* Cheap test: does the text contain a [a-b] range of names (not a subscript)? */
 bool hostset_is_range(const char *text);
 

@@ -99,7 +99,7 @@ static enum rc add_bracket(struct operand *o, size_t from, size_t open, size_t *
         return rc;
     o->count++;
     if (p->range.count > max / o->product)
-        return hostset_error(e, RC_LIMIT, x, open, "more than 10,000,000 host names");
+        return hostset_too_many(e, x, open, max);
     o->product *= p->range.count;
     *next = after;
     return RC_OK;
@@ -123,7 +123,7 @@ static size_t operand_end(const char *expr, size_t at)
 static enum rc check_size(const struct operand *o, size_t max, struct err *e)
 {
     if (o->product > max)
-        return hostset_error(e, RC_LIMIT, o->expr, o->at, "more than 10,000,000 host names");
+        return hostset_too_many(e, o->expr, o->at, max);
     size_t longest = 0;
     for (size_t i = 0; i < o->count; i++) {
         const struct piece *p = &o->pieces[i];
@@ -306,9 +306,13 @@ static enum rc evaluate(struct evaluation *v, struct operand *o, struct err *e)
     for (size_t at = 0;;) {
         size_t end = operand_end(v->expr, at);
         bool last = v->expr[end] == '\0';
-        enum rc rc = operand_parse(o, v->expr, at, end, v->budget, e);
+        enum rc rc = operand_parse(o, v->expr, at, end, HOSTSET_MAX, e);
         if (rc != RC_OK)
             return rc;
+        if (o->product > v->budget) {
+            operand_fini(o);
+            return hostset_too_many(e, v->expr, at, HOSTSET_MAX);
+        }
         v->budget -= o->product;
         /* An operand alone has its names in order already: millions of them are held once. */
         if (at == 0 && last && !needs_resolving(o))
@@ -342,7 +346,7 @@ enum rc hostset_parse(struct hostset *s, const char *expr, hostset_resolve_fn re
     return rc;
 }
 
-enum rc hostset_expand(const char *pattern, struct hostset *out, struct err *e)
+enum rc hostset_expand(const char *pattern, size_t max, struct hostset *out, struct err *e)
 {
     struct operand *o = mem_alloc(sizeof *o);
     if (o == NULL)
@@ -352,7 +356,7 @@ enum rc hostset_expand(const char *pattern, struct hostset *out, struct err *e)
     if (pattern[end] != '\0')
         rc = hostset_error(e, RC_PARSE, pattern, end, "one name was expected, without operators");
     else
-        rc = operand_parse(o, pattern, 0, end, HOSTSET_MAX, e);
+        rc = operand_parse(o, pattern, 0, end, max, e);
     if (rc == RC_OK) {
         rc = operand_each(o, put_name, out, e);
         operand_fini(o);

@@ -2,10 +2,12 @@
 #include "inventory/hostset_range.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/num.h"
 #include "common/str.h"
 #include "inventory/hostset_int.h"
 
@@ -17,6 +19,13 @@ enum rc hostset_error(struct err *e, enum rc rc, const char *expr, size_t at, co
     str_escape_to(shown, sizeof shown, expr + from, len - from < 60 ? len - from : 60, 0);
     return err_set(e, rc, "host set '%s%s%s' column %zu: %s", from > 0 ? "..." : "", shown,
                    len - from > 60 ? "..." : "", at + 1, msg);
+}
+
+enum rc hostset_too_many(struct err *e, const char *expr, size_t at, size_t max)
+{
+    char msg[64], count[NUM_TEXT];
+    snprintf(msg, sizeof msg, "more than %s host names", num_count_text(count, max));
+    return hostset_error(e, RC_LIMIT, expr, at, msg);
 }
 
 static bool is_digit(char c)
@@ -184,7 +193,7 @@ static enum rc add_sub(struct hostset_range *r, const struct sub *s, const char 
 {
     uint64_t n = (uint64_t)(s->stop - s->start) / s->step + 1;
     if (n > max || r->count > max - n)
-        return hostset_error(e, RC_LIMIT, expr, at, "more than 10,000,000 host names");
+        return hostset_too_many(e, expr, at, max);
     if (mem_grow(&r->items, &r->cap, r->count + (size_t)n, sizeof *r->items) != 0)
         return err_nomem(e);
     for (uint64_t i = 0; i < n; i++)

@@ -29,6 +29,9 @@ enum rc hostset_range_parse(struct hostset_range *r, struct hostset_text content
                             struct err *e);
 void hostset_range_fini(struct hostset_range *r);
 
+/* RC_LIMIT: more than `max` names. */
+enum rc hostset_too_many(struct err *e, const char *expr, size_t at, size_t max);
+
 /* err_set with "host set 'EXPR' column N: " before the message; returns rc. */
 enum rc hostset_error(struct err *e, enum rc rc, const char *expr, size_t at, const char *msg);
 

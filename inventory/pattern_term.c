@@ -15,8 +15,10 @@
 #include "inventory/pattern_int.h"
 #include "inventory/regex.h"
 
-/* Masks times names that one wildcard with ranges may try. */
-#define MAX_TRIES ((uint64_t)500000000)
+enum {
+    MAX_TRIES = 20000000, /* masks times names that one wildcard with ranges may try */
+    MAX_SPARE = 100000,   /* names that a range may have more than the inventory has hosts */
+};
 
 enum rc pattern_hits_add(struct pattern_hits *h, struct inv_host *host, struct err *e)
 {
@@ -175,15 +177,11 @@ static enum rc match_masks(struct inventory *inv, const char *term, struct patte
                            bool *found, struct err *e)
 {
     struct hostset *masks;
-    char t[PATTERN_SHOWN];
     enum rc rc = hostset_new(&masks, e);
     if (rc != RC_OK)
         return rc;
-    rc = hostset_expand(term, masks, e);
-    uint64_t names = inventory_host_count(inv) + inventory_group_count(inv);
-    if (rc == RC_OK && hostset_count(masks) > MAX_TRIES / (names + 1))
-        rc = err_set(e, RC_LIMIT, "%s stands for %zu wildcards, too many to try", shown(t, term),
-                     hostset_count(masks));
+    size_t names = inventory_host_count(inv) + inventory_group_count(inv);
+    rc = hostset_expand(term, MAX_TRIES / (names + 1) + 1, masks, e);
     if (rc == RC_OK)
         rc = match_names(inv, &(struct matcher){.masks = masks}, h, found, e);
     hostset_free(masks);
@@ -253,6 +251,13 @@ static enum rc refuse_missing(const char *term, size_t all, const struct hostset
     return rc;
 }
 
+/* Every name must be a host, so that a much larger range need not be made to be refused. */
+static size_t range_max(const struct inventory *inv)
+{
+    size_t hosts = inventory_host_count(inv);
+    return hosts < HOSTSET_MAX - MAX_SPARE ? hosts + MAX_SPARE : HOSTSET_MAX;
+}
+
 static enum rc match_range(struct inventory *inv, const char *term, struct pattern_hits *h,
                            struct err *e)
 {
@@ -261,7 +266,7 @@ static enum rc match_range(struct inventory *inv, const char *term, struct patte
     if (rc == RC_OK)
         rc = hostset_new(&missing, e);
     if (rc == RC_OK)
-        rc = hostset_expand(term, names, e);
+        rc = hostset_expand(term, range_max(inv), names, e);
     if (rc == RC_OK)
         rc = find_all(inv, names, h, missing, e);
     if (rc == RC_OK && hostset_count(missing) > 0)
@@ -280,7 +285,7 @@ static enum rc find_single(struct inventory *inv, const char *term, struct inv_h
     enum rc rc = hostset_new(&names, e);
     if (rc != RC_OK)
         return rc;
-    rc = hostset_expand(term, names, NULL);
+    rc = hostset_expand(term, 1, names, NULL);
     if (rc == RC_OK && hostset_count(names) == 1)
         *host = inventory_host_find(inv, hostset_at(names, 0));
     hostset_free(names);
@@ -432,7 +437,7 @@ static enum rc groups_by_range(struct inventory *inv, const char *term, struct p
     enum rc rc = hostset_new(&names, e);
     if (rc != RC_OK)
         return rc;
-    rc = hostset_expand(term, names, e);
+    rc = hostset_expand(term, range_max(inv), names, e);
     for (size_t i = 0; rc == RC_OK && i < hostset_count(names); i++) {
         const char *name = hostset_at(names, i);
         struct inv_group *g = inventory_group_find(inv, name + 1);

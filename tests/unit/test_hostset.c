@@ -132,9 +132,9 @@ static enum rc resolve(void *user, const char *term, struct hostset *out, struct
     struct buf *asked = user;
     assert_int_equal(buf_printf(asked, "%s;", term), RC_OK);
     if (strcmp(term, "@web") == 0)
-        return hostset_expand("web[1-3]", out, e);
+        return hostset_expand("web[1-3]", 3, out, e);
     if (strcmp(term, "db*") == 0)
-        return hostset_expand("db[1-2]", out, e);
+        return hostset_expand("db[1-2]", 2, out, e);
     if (strncmp(term, "@io", 3) == 0)
         return hostset_add(out, term + 1, e);
     return err_set(e, RC_NOTFOUND, "no such group: %s", term);
@@ -178,13 +178,14 @@ static void test_expand_one(void **state)
     (void)state;
     struct hostset *s = new_set();
     struct err e = {0};
-    assert_int_equal(hostset_expand("n[3,1]x[2-3]", s, &e), RC_OK);
+    assert_int_equal(hostset_expand("n[3,1]x[2-3]", HOSTSET_MAX, s, &e), RC_OK);
     struct buf out;
     buf_init(&out, 1024);
     assert_int_equal(join(s, &out), RC_OK);
     assert_string_equal(buf_cstr(&out), "n1x2 n1x3 n3x2 n3x3");
-    assert_int_equal(hostset_expand("a,b", s, &e), RC_PARSE);
-    assert_int_equal(hostset_expand("n[1,2", s, &e), RC_PARSE);
+    assert_int_equal(hostset_expand("a,b", HOSTSET_MAX, s, &e), RC_PARSE);
+    assert_int_equal(hostset_expand("n[1,2", HOSTSET_MAX, s, &e), RC_PARSE);
+    assert_int_equal(hostset_expand("n[1-9]", 8, s, &e), RC_LIMIT);
     buf_fini(&out);
     hostset_free(s);
 }

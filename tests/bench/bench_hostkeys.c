@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/buf.h"
-#include "common/clock.h"
 #include "common/str.h"
 #include "controller/hostkeys/hmac.h"
 #include "controller/hostkeys/hostkeys.h"
@@ -43,9 +43,17 @@ static void put_line(struct buf *b, unsigned i, bool cloned)
     must(buf_putc(b, '\n') == RC_OK);
 }
 
+/* CPU time of this process: the figures are about work, whatever else the machine does. */
+static uint64_t cpu_us(void)
+{
+    struct timespec t;
+    must(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 static double ms_since(uint64_t start)
 {
-    return (double)(clock_us() - start) / 1000.0;
+    return (double)(cpu_us() - start) / 1000.0;
 }
 
 static struct hostkeys *load(const char *path, unsigned lines, bool cloned, double *ms)
@@ -58,7 +66,7 @@ static struct hostkeys *load(const char *path, unsigned lines, bool cloned, doub
     must(f != NULL && fwrite(b.data, 1, b.len, f) == b.len && fclose(f) == 0);
     buf_fini(&b);
     struct hostkeys *hk = NULL;
-    uint64_t start = clock_us();
+    uint64_t start = cpu_us();
     must(hostkeys_new(&hk, NULL) == RC_OK && hostkeys_load(hk, path, NULL) == RC_OK);
     *ms = ms_since(start);
     must(hostkeys_count(hk) == lines);
@@ -70,7 +78,7 @@ static double ask(const struct hostkeys *hk, unsigned first, unsigned count, uns
                   bool cloned, enum hostkeys_verdict want)
 {
     struct hostkeys_answer a;
-    uint64_t start = clock_us();
+    uint64_t start = cpu_us();
     for (unsigned i = first; i < first + count; i++) {
         char name[64];
         uint8_t blob[BLOB];
@@ -97,7 +105,7 @@ int main(int argc, char **argv)
     struct hostkeys *hk = load(path, lines, false, &load_ms);
     getrusage(RUSAGE_SELF, &after);
     double known = ask(hk, 0, lines, 0, false, HOSTKEYS_MATCH);
-    printf("known_hosts of %u hashed lines\n", lines);
+    printf("known_hosts of %u hashed lines, milliseconds of CPU time\n", lines);
     printf("load                      %10.1f ms    peak memory +%.1f MiB\n", load_ms,
            (double)(after.ru_maxrss - before.ru_maxrss) / 1024.0);
     printf(

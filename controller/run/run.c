@@ -117,7 +117,11 @@ static void on_prepare(uv_prepare_t *p)
     struct run *r = p->data;
     if (r->done)
         return;
-    record_flush(r->record);
+    uint64_t now = uv_now(&r->loop);
+    if (now - r->flushed_ms >= FLUSH_MS) {
+        r->flushed_ms = now;
+        record_flush(r->record);
+    }
     bool full = r->out_full || r->err_full || (r->outdir != NULL && outdir_full(r->outdir));
     if (full != r->stalled)
         apply_stall(r);
@@ -314,8 +318,9 @@ static enum rc give_keys(struct run *r, struct err *e)
     struct keys *k = r->plan->keys;
     enum rc rc = RC_OK;
     for (unsigned i = 0; rc == RC_OK && i < k->count; i++)
-        rc = pool_add_key(r->pool, i, k->items[i].text, k->items[i].len, k->items[i].passphrase,
-                          k->items[i].path, e);
+        if (keys_usable(&k->items[i]))
+            rc = pool_add_key(r->pool, i, k->items[i].text, k->items[i].len, k->items[i].passphrase,
+                              k->items[i].path, e);
     keys_fini(k);
     keys_init(k);
     if (rc == RC_OK && r->plan->input != NULL)

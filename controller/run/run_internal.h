@@ -95,6 +95,7 @@ struct run {
 
     uint64_t serial; /* jobs so far */
     uint64_t started_ms;
+    uint64_t flushed_ms;     /* when the record was handed on last */
     bool out_full, err_full; /* a writer's queue is long */
     bool stalled;            /* whoever takes our output holds us up: hosts are paused */
     bool reader_gone;
@@ -107,7 +108,9 @@ struct run {
     char retry_hint[64];
 };
 
-enum { BEAT_MS = 100 };
+/* A flush wakes the record's thread; a handshake is longer than FLUSH_MS, so that "started" is on
+ * its way to the disk before a command can be. */
+enum { BEAT_MS = 100, FLUSH_MS = 4 };
 
 /* run.c */
 void run_event(struct run *r, const struct sched_event *ev); /* queues a copy; run_pump takes it */

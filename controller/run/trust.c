@@ -289,8 +289,8 @@ enum rc trust_ask(struct trust *t, uint64_t job, const char *name, uint16_t port
         question_free(q);
         return RC_NOMEM;
     }
-    if (t->adding == 0 && !hostkeys_would_scan(t->index, blob, len)) {
-        hostkeys_check(t->index, q->name, port, q->key_type, blob, len, &q->found);
+    if (t->adding == 0 &&
+        hostkeys_check_quick(t->index, q->name, port, q->key_type, blob, len, &q->found)) {
         conclude(q);
         return RC_OK;
     }

@@ -455,11 +455,15 @@ enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *
     return RC_OK;
 }
 
-static struct pool_worker *least_busy(struct pool *p)
+/* The first one with few jobs, otherwise the one with the fewest: a small run stays in one process,
+ * which handles more at each wake and leaves the others asleep; a large one uses every core. */
+static struct pool_worker *choose_worker(struct pool *p)
 {
     struct pool_worker *best = NULL;
     for (unsigned i = 0; i < p->count; i++) {
         struct pool_worker *w = &p->workers[i];
+        if (w->alive && w->job_count < POOL_FEW)
+            return w;
         if (w->alive && (best == NULL || w->job_count < best->job_count))
             best = w;
     }
@@ -480,7 +484,7 @@ static enum rc send_start(struct pool_worker *w, uint64_t job, const struct sess
 
 enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec, struct err *e)
 {
-    struct pool_worker *w = least_busy(p);
+    struct pool_worker *w = choose_worker(p);
     if (w == NULL)
         return err_set(e, RC_NOTFOUND, "no worker process is left");
     if (find_job(p, job) != NULL)

@@ -261,20 +261,20 @@ static enum rc refuse_missing(const struct hostset *missing, struct err *e)
     return rc;
 }
 
-/* The hosts of a list of names, which all must exist. *hosts is mem_free'd by the caller. */
+/* The hosts of a list of names, which all must exist. The caller mem_frees *hosts, whatever comes.
+ */
 static enum rc find_hosts(const struct inventory *inv, const struct hostset *names,
                           struct inv_host ***hosts, struct err *e)
 {
-    struct hostset *missing;
+    struct hostset *missing = NULL;
+    struct inv_host **list = mem_alloc(hostset_count(names) * sizeof *list);
+    *hosts = list;
+    if (list == NULL)
+        return err_nomem(e);
     enum rc rc = hostset_new(&missing, e);
-    if (rc != RC_OK)
-        return rc;
-    *hosts = mem_alloc(hostset_count(names) * sizeof(struct inv_host *));
-    if (*hosts == NULL)
-        rc = err_nomem(e);
     for (size_t i = 0; rc == RC_OK && i < hostset_count(names); i++) {
-        (*hosts)[i] = inventory_host_find(inv, hostset_at(names, i));
-        if ((*hosts)[i] == NULL)
+        list[i] = inventory_host_find(inv, hostset_at(names, i));
+        if (list[i] == NULL)
             rc = hostset_add(missing, hostset_at(names, i), e);
     }
     if (rc == RC_OK && hostset_count(missing) > 0)

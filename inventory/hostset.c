@@ -257,7 +257,7 @@ struct pattern_walk {
     const char *s;
     size_t len, at, digits, end; /* [digits, end): the next run, digits == len when there is none */
     unsigned dims;
-    char pending; /* second character of a pair, or 0 */
+    unsigned char pending; /* second character of a pair, or 0 */
 };
 
 static void walk_seek(struct pattern_walk *w)

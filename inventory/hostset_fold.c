@@ -401,7 +401,9 @@ static enum rc families_of_set(struct families *f, const struct hostset *s, stru
     arena_init(&f->arena);
     map_init(&f->by_pattern);
     struct split *sp = mem_alloc(sizeof *sp);
-    enum rc rc = sp != NULL ? RC_OK : err_nomem(e);
+    if (sp == NULL)
+        return err_nomem(e);
+    enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < s->count; i++)
         if (!s->items[i].dead)
             rc = families_add(f, sp, s->items[i].name, s->items[i].len, e);
@@ -416,7 +418,9 @@ static enum rc families_of_names(struct families *f, const char *const *names, s
     arena_init(&f->arena);
     map_init(&f->by_pattern);
     struct split *sp = mem_alloc(sizeof *sp);
-    enum rc rc = sp != NULL ? RC_OK : err_nomem(e);
+    if (sp == NULL)
+        return err_nomem(e);
+    enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < count; i++)
         rc = families_add(f, sp, names[i], strlen(names[i]), e);
     mem_free(sp);

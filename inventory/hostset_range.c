@@ -265,7 +265,7 @@ enum rc hostset_range_parse(struct hostset_range *r, struct hostset_text content
         const char *comma = memchr(content.expr + at, ',', content.end - at);
         size_t end = comma != NULL ? (size_t)(comma - content.expr) : content.end;
         struct hostset_text t = {.expr = content.expr, .at = at, .end = end};
-        struct sub s = {0};
+        struct sub s = {.step = 1};
         rc = sub_parse(&s, t, touching, after, e);
         if (rc == RC_OK)
             rc = add_sub(r, &s, content.expr, at, max, e);

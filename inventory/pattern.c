@@ -205,7 +205,7 @@ static enum rc pick(struct inventory *inv, const char *text, enum source source,
 static enum rc narrow(struct inventory *inv, const char *text, enum source source, struct picked *p,
                       struct err *e)
 {
-    struct picked other;
+    struct picked other = {0};
     enum rc rc = pick(inv, text, source, &other, e);
     if (rc != RC_OK)
         return rc;
@@ -266,7 +266,7 @@ static enum rc nothing_left(const struct pattern_opts *o, struct err *e)
 enum rc pattern_select(struct inventory *inv, const struct pattern_opts *o, struct selection *out,
                        struct err *e)
 {
-    struct picked p;
+    struct picked p = {0};
     enum rc rc = o->pattern != NULL ? pick(inv, o->pattern, SOURCE_PATTERN, &p, e)
                                     : take_base(inv, o, &p, e);
     if (rc != RC_OK)

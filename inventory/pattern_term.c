@@ -341,11 +341,11 @@ static enum rc subscript_apply(const struct subscript *s, const char *term, stru
                                struct err *e)
 {
     char t[PATTERN_SHOWN];
-    int64_t n = (int64_t)h->count, first = s->first, last = s->first;
+    int64_t n = (int64_t)h->count;
+    int64_t first = s->slice || s->first >= 0 ? s->first : s->first + n;
+    int64_t last = first;
     if (s->slice)
         last = s->last < 0 || s->last >= n ? n - 1 : s->last;
-    else if (first < 0)
-        first = last = first + n;
     if (s->slice && s->last >= 0 && s->last < s->first)
         return err_set(e, RC_PARSE, "%s: the subscript ends before it begins", shown(t, term));
     if (first < 0 || first >= n)

@@ -220,7 +220,7 @@ static enum rc literal(struct parse *p, const struct value **out)
 static enum rc list_items(struct parse *p, const struct value ***items, size_t *count, size_t *cap)
 {
     while (!is(p, T_SYMBOL, "]")) {
-        const struct value *item;
+        const struct value *item = NULL;
         enum rc rc = literal(p, &item);
         if (rc != RC_OK)
             return rc;

@@ -36,6 +36,8 @@ struct record {
     struct piece *pieces, **tail;
     size_t queued; /* bytes in pending and pieces, and those being written */
     bool flush, closing;
+    bool full;        /* what record_full said last */
+    bool ended;       /* record_end was called: the thread is gone */
     int failed;       /* first errno that cost something, or 0 */
     uint64_t lost;    /* lines that did not get in */
     int spool_failed; /* errno */

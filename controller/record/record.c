@@ -387,6 +387,15 @@ void record_flush(struct record *r)
     pthread_mutex_unlock(&r->lock);
 }
 
+bool record_full(struct record *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->full = r->queued > (r->full ? RECORD_MAX_QUEUE / 4 : RECORD_MAX_QUEUE / 2);
+    bool full = r->full;
+    pthread_mutex_unlock(&r->lock);
+    return full;
+}
+
 static enum rc put_end(const struct record *r, const uint32_t counts[STATUS_COUNT], int exit_code,
                        const char *stopped, uint64_t duration_ms, struct buf *out)
 {
@@ -422,29 +431,44 @@ static int write_end(struct record *r, const uint32_t counts[STATUS_COUNT], int 
     return fsync(r->fd) != 0 && failed == 0 ? errno : failed;
 }
 
-enum rc record_close(struct record *r, const uint32_t counts[STATUS_COUNT], int exit_code,
-                     const char *stopped, uint64_t duration_ms, struct err *e)
+enum rc record_end(struct record *r, const uint32_t counts[STATUS_COUNT], int exit_code,
+                   const char *stopped, uint64_t duration_ms, struct err *e)
 {
     pthread_mutex_lock(&r->lock);
     r->closing = true;
     pthread_cond_signal(&r->work);
     pthread_mutex_unlock(&r->lock);
     pthread_join(r->thread, NULL);
+    r->ended = true;
     int failed = write_end(r, counts, exit_code, stopped, duration_ms);
     if (r->failed != 0)
         failed = r->failed;
-    enum rc rc = RC_OK;
-    if (failed != 0)
-        rc = err_sys(e, failed, "the record %s lacks %llu lines or some output", r->id,
-                     (unsigned long long)r->lost);
     char text[128];
     snprintf(text, sizeof text, "ended with exit code %d, %lu ok%s%.40s", exit_code,
              (unsigned long)counts[STATUS_OK], stopped != NULL && *stopped != '\0' ? ", " : "",
              stopped != NULL ? stopped : "");
     record_syslog(r->id, text);
+    if (failed == 0)
+        return RC_OK;
+    return err_sys(e, failed, "the record %s lacks %llu lines or some output", r->id,
+                   (unsigned long long)r->lost);
+}
+
+void record_free(struct record *r)
+{
+    if (r == NULL)
+        return;
+    must(r->ended);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->work);
     pthread_cond_destroy(&r->idle);
     free_record(r);
+}
+
+enum rc record_close(struct record *r, const uint32_t counts[STATUS_COUNT], int exit_code,
+                     const char *stopped, uint64_t duration_ms, struct err *e)
+{
+    enum rc rc = record_end(r, counts, exit_code, stopped, duration_ms, e);
+    record_free(r);
     return rc;
 }

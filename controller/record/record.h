@@ -63,9 +63,16 @@ void record_sent(struct record *r, uint32_t target);
 void record_result(struct record *r, const char *json, size_t len);
 /* Hands what is buffered to the writing thread; cheap: once per turn of the loop. */
 void record_flush(struct record *r);
-/* The end line: counts per status, exit code, why it stopped (NULL or "": it was not); flushes,
- * fsyncs, closes, frees. RC_SYS when something of the record was lost (disk full); the run's
- * outcome stands. Blocks until the disk has it: after the loop. */
+/* More than half of the queue waits for the disk: pause the hosts; false again below a quarter. */
+bool record_full(struct record *r);
+/* The end line: counts per status, exit code, why it stopped (NULL or "": it was not); flushes and
+ * fsyncs. RC_SYS when something of the record was lost (disk full); the run's outcome stands.
+ * Blocks until the disk has it: after the loop, and before results are shown, so that a reader who
+ * leaves in the middle of them leaves a finished record. Afterwards only the spool may be read. */
+enum rc record_end(struct record *r, const uint32_t counts[STATUS_COUNT], int exit_code,
+                   const char *stopped, uint64_t duration_ms, struct err *e);
+void record_free(struct record *r); /* after record_end; NULL is fine */
+/* Both. */
 enum rc record_close(struct record *r, const uint32_t counts[STATUS_COUNT], int exit_code,
                      const char *stopped, uint64_t duration_ms, struct err *e);
 /* The spool for output that does not fit in memory: <run id>.d/. append copies into the queue

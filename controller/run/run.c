@@ -122,7 +122,8 @@ static void on_prepare(uv_prepare_t *p)
         r->flushed_ms = now;
         record_flush(r->record);
     }
-    bool full = r->out_full || r->err_full || (r->outdir != NULL && outdir_full(r->outdir));
+    bool full = r->out_full || r->err_full || record_full(r->record) ||
+                (r->outdir != NULL && outdir_full(r->outdir));
     if (full != r->stalled)
         apply_stall(r);
     if (r->done || r->reader_gone || writer_broken(r->out) == 0)
@@ -373,16 +374,18 @@ static void conclude(struct run *r)
     r->end.interrupted = r->interrupts > 0;
     output_counts(r->output, counts);
     r->exit_code = output_exit_code(r->output, &r->end);
-    output_finish(r->output, &r->end);
-    writer_flush(r->out);
     if (outdir_close(r->outdir, &e) != RC_OK) {
         log_error("%s", e.msg);
         r->exit_code = r->exit_code == 0 ? 1 : r->exit_code;
     }
     r->outdir = NULL;
-    if (record_close(r->record, counts, r->exit_code, problem_name(r->end.stopped),
-                     r->end.duration_ms, &e) != RC_OK)
+    output_set_outdir(r->output, NULL);
+    if (record_end(r->record, counts, r->exit_code, problem_name(r->end.stopped),
+                   r->end.duration_ms, &e) != RC_OK)
         log_warn("%s", e.msg);
+    output_finish(r->output, &r->end);
+    writer_flush(r->out);
+    record_free(r->record);
     r->record = NULL;
 }
 

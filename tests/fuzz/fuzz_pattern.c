@@ -42,13 +42,8 @@ static void check(const struct selection *s)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void try_text(const char *text)
 {
-    if (size > MAX_INPUT || memchr(data, '\0', size) != NULL)
-        return 0;
-    char text[MAX_INPUT + 1];
-    memcpy(text, data, size);
-    text[size] = '\0';
     struct err e = {0};
     struct selection s = {0};
     struct pattern_opts o = {.pattern = text};
@@ -59,5 +54,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(&s);
     }
     selection_fini(&s);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size > MAX_INPUT || memchr(data, '\0', size) != NULL)
+        return 0;
+    /* Its exact size on the heap: a read past the end is then seen. */
+    char *text = mem_alloc(size + 1);
+    must(text != NULL);
+    memcpy(text, data, size);
+    text[size] = '\0';
+    try_text(text);
+    mem_free(text);
     return 0;
 }

@@ -152,6 +152,7 @@ static struct class *make_class(struct inventory *inv, const struct host *h)
     struct class *c = failed ? NULL : arena_alloc(&inv->arena, sizeof *c);
     struct inv_group **copy = c ? arena_alloc(&inv->arena, f.count * sizeof *copy) : NULL;
     if (copy != NULL) {
+        must(f.items != NULL); /* "all" is among them */
         qsort(f.items, f.count, sizeof *f.items, by_precedence);
         for (size_t i = 0; i < f.count; i++)
             copy[i] = &f.items[i]->pub;

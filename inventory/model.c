@@ -309,7 +309,7 @@ enum rc model_host(struct inventory *inv, const char *name, struct group *group,
     enum rc rc = RC_OK;
     if (h == NULL)
         rc = new_host(inv, name, port, at, &h, e);
-    if (rc == RC_OK && group != NULL)
+    if (rc == RC_OK && h != NULL && group != NULL)
         rc = model_join(inv, h, group, e);
     if (rc == RC_OK && out != NULL)
         *out = h;

@@ -42,7 +42,7 @@ static enum rc join(struct buf *out, const char *folder, const char *name, const
 
 static enum rc add_document(struct kind *k, const struct value *doc, struct vars *set)
 {
-    if (!value_truthy(doc))
+    if (doc == NULL || !value_truthy(doc))
         return RC_OK;
     if (doc->type != VALUE_MAP)
         return model_error(k->e, RC_CONFIG, &doc->place,

@@ -167,8 +167,10 @@ static enum rc take_mapping(struct config *c, struct err *e)
                      ? check_key(c, &event, &d, e)
                      : fail_at(c, event.start_mark, e, "keys are names of options");
         yaml_event_delete(&event);
-        if (rc == RC_OK && !end)
+        if (rc == RC_OK && !end) {
+            must(d != NULL);
             rc = take_pair(c, d, e);
+        }
         if (rc != RC_OK || end)
             return rc;
     }

@@ -318,7 +318,7 @@ enum rc set_expect(struct options *o, const struct option_def *d, const char *va
     (void)d;
     char low[16];
     size_t n = strcspn(value, "-");
-    uint64_t min, max;
+    uint64_t min = 0, max = 0;
     if (n >= sizeof low)
         return err_set(e, RC_USAGE, "'%.40s' is not N or N-M", value);
     memcpy(low, value, n);

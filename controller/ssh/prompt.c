@@ -177,7 +177,7 @@ enum rc prompt_secret(const char *text, char *dst, size_t cap, struct err *e)
     if (fd < 0)
         return err_set(e, RC_NOTFOUND, "no terminal to ask on");
     enum rc rc;
-    bool again;
+    bool again = false;
     do {
         rc = ask_once(fd, text, dst, cap, &again, e);
     } while (again);

@@ -40,27 +40,27 @@ struct session_timing { /* microseconds since the start of the attempt, 0: not r
 };
 
 struct session_spec {
-    const char *label;             /* inventory name, for messages */
-    union resolve_addr addr;       /* with port */
+    const char *label;       /* inventory name, for messages */
+    union resolve_addr addr; /* with port */
     const char *user;
     unsigned keys[SESSION_MAX_KEYS]; /* numbers in the env, in the order to try */
     unsigned key_count;
-    const char *hostkey_types;     /* known types in order of preference, "" for all */
-    bool legacy;                   /* also offer old algorithms, knowingly */
-    const void *command;           /* the exec request, as it goes over the wire */
+    const char *hostkey_types; /* known types in order of preference, "" for all */
+    bool legacy;               /* also offer old algorithms, knowingly */
+    const void *command;       /* the exec request, as it goes over the wire */
     size_t command_len;
-    bool use_stdin;                /* feed the env's stdin, then EOF; otherwise EOF at once */
-    uint64_t connect_budget_ms;    /* TCP to the request, all of it */
-    uint64_t tcp_budget_ms;        /* of which for TCP alone; 0: all */
-    uint64_t run_timeout_ms;       /* 0: none */
-    uint64_t silence_timeout_ms;   /* 0: none */
+    bool use_stdin;              /* feed the env's stdin, then EOF; otherwise EOF at once */
+    uint64_t connect_budget_ms;  /* TCP to the request, all of it */
+    uint64_t tcp_budget_ms;      /* of which for TCP alone; 0: all */
+    uint64_t run_timeout_ms;     /* 0: none */
+    uint64_t silence_timeout_ms; /* 0: none */
 };
 
 struct session_result {
     struct outcome outcome;
     struct session_timing timing;
     uint64_t stdout_bytes, stderr_bytes; /* received */
-    char server_banner[256];  /* "SSH-2.0-OpenSSH_9.2p1 …", escaped, or "" */
+    char server_banner[256];             /* "SSH-2.0-OpenSSH_9.2p1 …", escaped, or "" */
 };
 
 struct session_ops {
@@ -80,8 +80,9 @@ struct session_ops {
 
 /* Starts. On success the session belongs to itself until done. The spec's pointers are only read
  * during the call (everything is copied). On failure (RC_NOMEM, RC_SYS) no callback comes. */
-enum rc session_start(struct session **out, struct session_env *env, const struct session_spec *spec,
-                      const struct session_ops *ops, void *user, struct err *e);
+enum rc session_start(struct session **out, struct session_env *env,
+                      const struct session_spec *spec, const struct session_ops *ops, void *user,
+                      struct err *e);
 
 enum hostkey_answer { HOSTKEY_ACCEPT, HOSTKEY_REJECT };
 /* REJECT ends with `problem` and `detail`. */

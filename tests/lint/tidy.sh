@@ -29,7 +29,9 @@ export build seen
 # shellcheck disable=SC2016 # expanded by the inner shell
 printf '%s\n' $todo | grep . | xargs -r -n 1 -P 2 sh -c '
     f=${1%:*} key=${1##*:}
-    out=$(clang-tidy -p "$build" --quiet --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-error --warnings-as-errors="*" "$f" 2>/dev/null) && : >"$seen/$key" || {
+    promises="--extra-arg=-include --extra-arg=$PWD/tests/lint/analyzer.h"
+    case $f in common/err.c | common/mem.c) promises= ;; esac
+    out=$(clang-tidy -p "$build" --quiet --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-error $promises --warnings-as-errors="*" "$f" 2>/dev/null) && : >"$seen/$key" || {
         printf "%s\n" "$out"
         exit 1
     }' tidy || {

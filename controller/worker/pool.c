@@ -12,68 +12,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/map.h"
 #include "common/mem.h"
-#include "controller/worker/chan.h"
 #include "controller/worker/msg.h"
-#include "controller/worker/spawn.h"
+#include "controller/worker/pool_internal.h"
 #include "controller/worker/worker.h"
 
 enum {
     OUT_MAX = 256 * 1024 * 1024, /* jobs waiting to be sent: fan-out times a command */
     OUT_HIGH = 1024 * 1024,
     OUT_LOW = 256 * 1024,
-    HOSTKEYS_PER_JOB = 8, /* another key type means another handshake */
     CLOSE_GRACE_MS = 2000,
-};
-
-enum job_state { JOB_STARTED, JOB_AUTHENTICATED, JOB_SENT };
-
-struct pool_job {
-    uint64_t id; /* also its key in the map */
-    struct pool_worker *worker;
-    enum job_state state;
-    bool asked;        /* a host key waits for our answer */
-    unsigned hostkeys; /* how often it asked */
-    struct pool_job *prev, *next;
-};
-
-struct pool_worker {
-    struct pool *pool;
-    unsigned number; /* from 1, for messages */
-    struct spawn process;
-    struct chan chan;
-    uv_poll_t exit_poll;
-    bool alive;   /* takes jobs and messages */
-    bool watched; /* exit_poll is open */
-    bool reaped;
-    bool buried;
-    int status;
-    char fault[160]; /* why we killed it, or "" */
-    struct pool_job *jobs;
-    uint32_t job_count;
-    size_t input_at; /* bytes of the pool's input queued so far */
-    bool input_done; /* all of it: jobs may follow */
-    struct buf held; /* jobs that wait behind the input */
-};
-
-struct pool {
-    uv_loop_t *loop; /* NULL before pool_attach */
-    struct pool_ops ops;
-    void *user;
-    struct map jobs;
-    char *input; /* one copy for all workers, fed as they read */
-    size_t input_len;
-    bool has_input;
-    bool closing;
-    uint64_t cpu_us;
-    uv_timer_t grace;
-    bool grace_open;
-    unsigned open_handles;
-    void (*closed)(void *user);
-    void *closed_user;
-    unsigned count;
-    struct pool_worker workers[];
 };
 
 enum rc pool_fork(struct pool **out, unsigned n, struct err *e)
@@ -112,12 +60,12 @@ static unsigned count_alive(const struct pool *p)
     return n;
 }
 
-static struct pool_job *find_job(struct pool *p, uint64_t id)
+struct pool_job *pool_find_job(struct pool *p, uint64_t id)
 {
     return map_get(&p->jobs, (const char *)&id, sizeof id);
 }
 
-static void drop_job(struct pool_job *j)
+void pool_drop_job(struct pool_job *j)
 {
     struct pool_worker *w = j->worker;
     map_del(&w->pool->jobs, (const char *)&j->id, sizeof j->id);
@@ -190,7 +138,7 @@ static void end_orphan(struct pool_job *j, const char *how)
     r.outcome.phase = phases[j->state];
     snprintf(r.outcome.detail, sizeof r.outcome.detail, "%s", how);
     uint64_t id = j->id;
-    drop_job(j);
+    pool_drop_job(j);
     p->ops.done(p->user, id, &r);
 }
 
@@ -251,96 +199,6 @@ static void on_chan_ended(void *user, const struct err *why)
         bury(w);
 }
 
-static enum rc breach(struct err *e, const struct frame *f, const char *what)
-{
-    return err_set(e, RC_PROTO, "message %u: %s", f->type, what);
-}
-
-static enum rc took_trouble(struct pool *p, const struct frame *f, struct err *e)
-{
-    struct msg_trouble m;
-    enum rc rc = msg_get_trouble(f, &m, e);
-    if (rc == RC_OK)
-        p->ops.trouble(p->user, m.rc, m.message, false);
-    return rc;
-}
-
-static enum rc took_hostkey(struct pool *p, struct pool_job *j, const struct frame *f,
-                            struct err *e)
-{
-    struct msg_hostkey m;
-    if (j->state != JOB_STARTED || j->asked || j->hostkeys == HOSTKEYS_PER_JOB)
-        return breach(e, f, "a host key out of turn");
-    enum rc rc = msg_get_hostkey(f, &m, e);
-    if (rc != RC_OK)
-        return rc;
-    j->asked = true;
-    j->hostkeys++;
-    p->ops.hostkey(p->user, j->id, m.key_type, m.blob, m.len);
-    return RC_OK;
-}
-
-/* AUTHENTICATED and SENT: each at most once and in this order. */
-static enum rc took_step(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
-{
-    enum job_state to = f->type == MSG_SENT ? JOB_SENT : JOB_AUTHENTICATED;
-    if (j->state >= to || j->asked)
-        return breach(e, f, "a step out of turn");
-    enum rc rc = msg_get_empty(f, e);
-    if (rc != RC_OK)
-        return rc;
-    j->state = to;
-    (to == JOB_SENT ? p->ops.sent : p->ops.authenticated)(p->user, j->id);
-    return RC_OK;
-}
-
-static enum rc took_data(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
-{
-    bool is_stderr;
-    const void *bytes;
-    size_t n;
-    if (j->state != JOB_SENT)
-        return breach(e, f, "output before the command");
-    enum rc rc = msg_get_data(f, &is_stderr, &bytes, &n, e);
-    if (rc == RC_OK)
-        p->ops.data(p->user, j->id, is_stderr, bytes, n);
-    return rc;
-}
-
-static enum rc took_done(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
-{
-    struct session_result r;
-    enum rc rc = msg_get_done(f, &r, e);
-    if (rc != RC_OK)
-        return rc;
-    /* Once it may have run it may have run, whatever is said later. */
-    if (j->state == JOB_SENT)
-        r.outcome.sent = true;
-    uint64_t id = j->id;
-    drop_job(j);
-    p->ops.done(p->user, id, &r);
-    return RC_OK;
-}
-
-static enum rc on_frame(void *user, const struct frame *f, struct err *e)
-{
-    struct pool_worker *w = user;
-    struct pool *p = w->pool;
-    if (f->type == MSG_TROUBLE)
-        return took_trouble(p, f, e);
-    struct pool_job *j = find_job(p, f->id);
-    if (j == NULL || j->worker != w)
-        return breach(e, f, "about a job that it does not have");
-    switch (f->type) {
-    case MSG_HOSTKEY: return took_hostkey(p, j, f, e);
-    case MSG_AUTHENTICATED:
-    case MSG_SENT: return took_step(p, j, f, e);
-    case MSG_DATA: return took_data(p, j, f, e);
-    case MSG_DONE: return took_done(p, j, f, e);
-    default: return breach(e, f, "not a message of a worker");
-    }
-}
-
 /* Queues the next parts of the input, as many as may wait; then the jobs that were behind it. */
 static enum rc feed(struct pool_worker *w)
 {
@@ -378,7 +236,7 @@ static void on_drained(void *user)
 }
 
 static const struct chan_ops chan_ops = {
-    .frame = on_frame, .ended = on_chan_ended, .full = NULL, .drained = on_drained};
+    .frame = pool_on_frame, .ended = on_chan_ended, .full = NULL, .drained = on_drained};
 
 static enum rc watch(struct pool_worker *w, struct err *e)
 {
@@ -487,7 +345,7 @@ enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec
     struct pool_worker *w = choose_worker(p);
     if (w == NULL)
         return err_set(e, RC_NOTFOUND, "no worker process is left");
-    if (find_job(p, job) != NULL)
+    if (pool_find_job(p, job) != NULL)
         return err_set(e, RC_EXISTS, "job %llu runs already", (unsigned long long)job);
     struct pool_job *j = mem_calloc(1, sizeof *j);
     if (j == NULL)
@@ -506,7 +364,7 @@ enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec
     w->job_count++;
     if (rc == RC_OK)
         return RC_OK;
-    drop_job(j);
+    pool_drop_job(j);
     if (rc == RC_NOMEM)
         return err_nomem(e);
     return err_set(e, rc, "%s: the command or a connection variable is too long", spec->label);
@@ -525,7 +383,7 @@ static void said(struct pool_worker *w, enum rc rc)
 void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, enum problem problem,
                          const char *detail)
 {
-    struct pool_job *j = find_job(p, job);
+    struct pool_job *j = pool_find_job(p, job);
     if (j == NULL || !j->asked || !j->worker->alive)
         return;
     j->asked = false;
@@ -547,7 +405,7 @@ static enum rc put_cancel(struct pool_worker *w, uint64_t job, enum problem prob
 
 void pool_cancel(struct pool *p, uint64_t job, enum problem problem, bool now)
 {
-    struct pool_job *j = find_job(p, job);
+    struct pool_job *j = pool_find_job(p, job);
     if (j != NULL && j->worker->alive)
         said(j->worker, put_cancel(j->worker, job, problem, now));
 }
@@ -617,7 +475,7 @@ static void free_worker(struct pool_worker *w)
     }
     close(w->process.pidfd);
     while (w->jobs != NULL)
-        drop_job(w->jobs);
+        pool_drop_job(w->jobs);
     buf_wipe(&w->held);
 }
 

@@ -1,0 +1,97 @@
+/* What a worker says, checked against what it may say: each job's steps come in their order, once,
+ * and only about jobs that it has. Another trust domain speaks here; see pool.h.
+ */
+#include "controller/worker/msg.h"
+#include "controller/worker/pool_internal.h"
+
+enum { HOSTKEYS_PER_JOB = 8 }; /* another key type means another handshake */
+
+static enum rc breach(struct err *e, const struct frame *f, const char *what)
+{
+    return err_set(e, RC_PROTO, "message %u: %s", f->type, what);
+}
+
+static enum rc took_trouble(struct pool *p, const struct frame *f, struct err *e)
+{
+    struct msg_trouble m;
+    enum rc rc = msg_get_trouble(f, &m, e);
+    if (rc == RC_OK)
+        p->ops.trouble(p->user, m.rc, m.message, false);
+    return rc;
+}
+
+static enum rc took_hostkey(struct pool *p, struct pool_job *j, const struct frame *f,
+                            struct err *e)
+{
+    struct msg_hostkey m;
+    if (j->state != JOB_STARTED || j->asked || j->hostkeys == HOSTKEYS_PER_JOB)
+        return breach(e, f, "a host key out of turn");
+    enum rc rc = msg_get_hostkey(f, &m, e);
+    if (rc != RC_OK)
+        return rc;
+    j->asked = true;
+    j->hostkeys++;
+    p->ops.hostkey(p->user, j->id, m.key_type, m.blob, m.len);
+    return RC_OK;
+}
+
+/* AUTHENTICATED and SENT: each at most once and in this order. */
+static enum rc took_step(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
+{
+    enum job_state to = f->type == MSG_SENT ? JOB_SENT : JOB_AUTHENTICATED;
+    if (j->state >= to || j->asked)
+        return breach(e, f, "a step out of turn");
+    enum rc rc = msg_get_empty(f, e);
+    if (rc != RC_OK)
+        return rc;
+    j->state = to;
+    (to == JOB_SENT ? p->ops.sent : p->ops.authenticated)(p->user, j->id);
+    return RC_OK;
+}
+
+static enum rc took_data(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
+{
+    bool is_stderr;
+    const void *bytes;
+    size_t n;
+    if (j->state != JOB_SENT)
+        return breach(e, f, "output before the command");
+    enum rc rc = msg_get_data(f, &is_stderr, &bytes, &n, e);
+    if (rc == RC_OK)
+        p->ops.data(p->user, j->id, is_stderr, bytes, n);
+    return rc;
+}
+
+static enum rc took_done(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
+{
+    struct session_result r;
+    enum rc rc = msg_get_done(f, &r, e);
+    if (rc != RC_OK)
+        return rc;
+    /* Once it may have run it may have run, whatever is said later. */
+    if (j->state == JOB_SENT)
+        r.outcome.sent = true;
+    uint64_t id = j->id;
+    pool_drop_job(j);
+    p->ops.done(p->user, id, &r);
+    return RC_OK;
+}
+
+enum rc pool_on_frame(void *user, const struct frame *f, struct err *e)
+{
+    struct pool_worker *w = user;
+    struct pool *p = w->pool;
+    if (f->type == MSG_TROUBLE)
+        return took_trouble(p, f, e);
+    struct pool_job *j = pool_find_job(p, f->id);
+    if (j == NULL || j->worker != w)
+        return breach(e, f, "about a job that it does not have");
+    switch (f->type) {
+    case MSG_HOSTKEY: return took_hostkey(p, j, f, e);
+    case MSG_AUTHENTICATED:
+    case MSG_SENT: return took_step(p, j, f, e);
+    case MSG_DATA: return took_data(p, j, f, e);
+    case MSG_DONE: return took_done(p, j, f, e);
+    default: return breach(e, f, "not a message of a worker");
+    }
+}

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/str.h"
+
 static enum log_level max_level = LOG_LEVEL_WARN;
 static void (*sink)(enum log_level, const char *, void *);
 static void *sink_user;
@@ -47,14 +49,13 @@ __attribute__((format(printf, 2, 0))) static void emit(enum log_level level, con
 {
     static const char *const prefixes[] = {
         "muster: error: ", "muster: warning: ", "muster: ", "muster: debug: "};
-    char line[2048];
+    char text[2048], line[4096];
+    if (vsnprintf(text, sizeof text, fmt, ap) < 0)
+        return;
     size_t n = strlen(prefixes[level]);
     memcpy(line, prefixes[level], n);
-    int m = vsnprintf(line + n, sizeof line - n - 1, fmt, ap);
-    if (m < 0)
-        return;
-    n += (size_t)m < sizeof line - n - 1 ? (size_t)m : sizeof line - n - 2;
-    line[n] = '\0';
+    str_escape_to(line + n, sizeof line - n - 1, text, strlen(text), STR_KEEP_NEWLINE);
+    n += strlen(line + n);
     if (sink != NULL) {
         sink(level, line, sink_user);
         return;

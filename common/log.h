@@ -1,7 +1,7 @@
 /* Messages for people about the program itself, on standard error, one line each.
  *
- * Results never go here and messages never go to standard output. Text from outside must be
- * escaped by the caller (str_escape_to). Any thread: one write per line.
+ * Results never go here and messages never go to standard output. What could act on a
+ * terminal is escaped here (str_escape). Any thread: one write per line.
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H

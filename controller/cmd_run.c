@@ -177,31 +177,35 @@ static int print_hosts(const struct plan_parts *p)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
+/* One line for a person: name, and how it would be reached or why not. */
+static void print_target(const struct target *t)
+{
+    char text[2048], line[8192];
+    if (t->bad != NULL)
+        snprintf(text, sizeof text, "%s  cannot be used: %s", t->host->name, t->bad);
+    else
+        snprintf(text, sizeof text, "%s  %s@%s port %u, %u key%s", t->host->name, t->user,
+                 t->address, t->port, t->key_count, t->key_count == 1 ? "" : "s");
+    puts(str_escape_to(line, sizeof line, text, strlen(text), 0));
+}
+
 static int print_plan(const struct plan_parts *p)
 {
-    struct buf line, name;
+    struct buf line, shown;
     struct err e = {0};
-    enum rc rc = RC_OK;
+    uint32_t total = (uint32_t)p->selection.count;
     buf_init(&line, 2 * WRAP_MAX);
-    buf_init(&name, 64 * 1024);
-    for (uint32_t i = 0; rc == RC_OK && i < p->selection.count; i++) {
-        const struct target *t = &p->targets[i];
-        buf_reset(&name);
-        rc = str_escape(&name, t->host->name, strlen(t->host->name), 0);
-        if (rc == RC_OK && t->bad != NULL)
-            printf("%.*s  cannot be used: %s\n", (int)name.len, (const char *)name.data, t->bad);
-        else if (rc == RC_OK)
-            printf("%.*s  %s@%s port %u, %u key%s\n", (int)name.len, (const char *)name.data,
-                   t->user, t->address, t->port, t->key_count, t->key_count == 1 ? "" : "s");
-    }
+    buf_init(&shown, 8 * WRAP_MAX);
+    for (uint32_t i = 0; i < total; i++)
+        print_target(&p->targets[i]);
+    enum rc rc = wrap_line(&p->command, p->selection.hosts[0]->name, 0, total, &line, &e);
     if (rc == RC_OK)
-        rc = wrap_line(&p->command, p->selection.hosts[0]->name, 0, (uint32_t)p->selection.count,
-                       &line, &e);
+        rc = str_escape(&shown, line.data, line.len, STR_KEEP_NEWLINE | STR_KEEP_TAB);
     if (rc == RC_OK)
-        printf("\nThe first host would be sent:\n  %.*s\nNothing was sent.\n", (int)line.len,
-               (const char *)line.data);
+        printf("\nThe first host would be sent:\n  %.*s\nNothing was sent.\n", (int)shown.len,
+               (const char *)shown.data);
     buf_fini(&line);
-    buf_fini(&name);
+    buf_fini(&shown);
     return rc == RC_OK && fflush(stdout) == 0 ? 0 : 1;
 }
 

@@ -1,11 +1,12 @@
 /* muster: parses the command line and hands over to a verb. */
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "common/log.h"
+#include "common/str.h"
 #include "controller/cmd.h"
-
-#include <signal.h>
-#include <stdlib.h>
 
 static const char *environment(const char *name)
 {
@@ -34,9 +35,13 @@ static int dispatch(struct options *o)
     return 1;
 }
 
+/* Messages quote file names, host names and text of inventories: nothing of that reaches a terminal
+ * as it is. */
 int cmd_fail(const struct err *e)
 {
-    fprintf(stderr, "muster: %s\n", e->msg);
+    char line[4 * sizeof e->msg];
+    str_escape_to(line, sizeof line, e->msg, strlen(e->msg), STR_KEEP_NEWLINE);
+    fprintf(stderr, "muster: %s\n", line);
     return 1;
 }
 

@@ -385,6 +385,9 @@ static void test_log_levels(void **state)
     log_set_sink(keep_line, NULL);
     log_warn("a %d", 1);
     assert_string_equal(logged, "muster: warning: a 1");
+    log_warn("x\x1b[31m");
+    assert_string_equal(logged, "muster: warning: x\\x1b[31m");
+    log_warn("a %d", 1);
     log_info("not shown");
     assert_string_equal(logged, "muster: warning: a 1");
     log_set_level(LOG_LEVEL_INFO);

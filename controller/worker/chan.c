@@ -9,6 +9,7 @@
 #include "controller/worker/chan.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -294,6 +295,21 @@ void chan_kick(struct chan *ch)
         uv_idle_start(&ch->idle, on_idle);
     else
         check_marks(ch);
+}
+
+void chan_flush(struct chan *ch)
+{
+    bool was_blocked = ch->blocked;
+    while (ch->started && !ch->ended && chan_pending(ch) > 0) {
+        struct pollfd p = {.fd = ch->fd, .events = POLLOUT};
+        send_some(ch);
+        if (ch->blocked)
+            (void)poll(&p, 1, -1);
+    }
+    if (was_blocked && !ch->blocked)
+        update_interest(ch);
+    if (ch->is_full) /* `drained` comes from the loop */
+        chan_kick(ch);
 }
 
 void chan_want_drained(struct chan *ch)

@@ -67,6 +67,9 @@ enum rc chan_start(struct chan *ch, uv_loop_t *loop, const struct chan_ops *ops,
 enum rc chan_reserve(struct chan *ch, size_t n);
 struct buf *chan_out(struct chan *ch); /* append whole frames, then chan_kick */
 void chan_kick(struct chan *ch);
+/* Sends all that waits before it returns, and waits for a peer that is slow to read: for words that
+ * must be out before the next deed. A peer that has gone ends the wait. Never from inside ops. */
+void chan_flush(struct chan *ch);
 size_t chan_pending(const struct chan *ch); /* bytes that wait */
 
 /* Calls `drained` at the next send that leaves at most `low` bytes, as if `full` had been called.

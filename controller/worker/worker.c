@@ -108,10 +108,14 @@ static void on_authenticated(void *user)
     said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_AUTHENTICATED, j->id));
 }
 
+/* The request goes out next. Were this word still with us when we die, the coordinator would take
+ * the command for one that was never sent, and run it again. */
 static void on_sent(void *user)
 {
     struct worker_job *j = user;
-    said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_SENT, j->id));
+    struct worker *w = j->worker;
+    said(w, msg_put_empty(chan_out(&w->chan), MSG_SENT, j->id));
+    chan_flush(&w->chan);
 }
 
 static bool can_join(const struct worker *w, uint64_t job, bool is_stderr)

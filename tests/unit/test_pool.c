@@ -212,6 +212,8 @@ static void step(struct session *s)
         s->result.outcome.sent = true;
         s->result.outcome.phase = PHASE_RUN;
         s->ops.sent(s->user);
+        if (strcmp(s->command, "die-as-sent") == 0)
+            raise(SIGKILL);
         return;
     case 3: run_command(s); return;
     default: flood(s); return;
@@ -679,6 +681,19 @@ static void a_killed_worker_costs_its_own_jobs(void **state)
     close_pool(&f);
 }
 
+/* Once `sent` has returned the request is on its way to the host: the coordinator must know. */
+static void sent_is_told_before_it_is_true(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_pool(&f, 1);
+    start(&f, 1, "die-as-sent");
+    run_until_done(&f, 1);
+    assert_int_equal(f.jobs[1].result.outcome.problem, PROBLEM_WORKER_LOST);
+    assert_true(f.jobs[1].result.outcome.sent);
+    close_pool(&f);
+}
+
 static void a_worker_that_lies_is_ended(void **state)
 {
     (void)state;
@@ -864,6 +879,7 @@ int main(void)
         cmocka_unit_test(queued_while_the_loop_prepares),
         cmocka_unit_test(a_bad_key_is_told),
         cmocka_unit_test(a_killed_worker_costs_its_own_jobs),
+        cmocka_unit_test(sent_is_told_before_it_is_true),
         cmocka_unit_test(a_worker_that_lies_is_ended),
         cmocka_unit_test(survives_the_terminal),
         cmocka_unit_test(a_worker_is_shut_in),

@@ -3,6 +3,8 @@
  * First Ctrl-C (or TERM, HUP): start nothing new, cancel what runs, report everything. Second:
  * leave at once. Loop thread only.
  */
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,8 +40,12 @@ static _Noreturn void leave_at_once(struct run *r)
                  "\nmuster: left with %u of %u hosts unfinished; commands may still run (muster "
                  "show %s)\n",
                  c.total - c.final_, c.total, record_id(r->record));
-    if (write(STDERR_FILENO, line, (size_t)n) < 0)
-        _exit(130);
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) != 0) {
+        signal(SIGINT, SIG_DFL); /* the room may be gone by now: a third one ends us then */
+        if (write(STDERR_FILENO, line, (size_t)n) < 0)
+            _exit(130);
+    }
     _exit(130);
 }
 

@@ -259,7 +259,8 @@ static unsigned worker_count(const struct options *o)
     if (o->workers != 0)
         return o->workers;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
+    /* Two at least: who kills a worker shall not have ended the run with it. */
+    return cores < 2 ? 2 : cores > 64 ? 64 : (unsigned)cores;
 }
 
 int cmd_run(struct options *o)

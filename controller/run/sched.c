@@ -1,8 +1,11 @@
 /* See sched.h.
  *
  * Targets start in the order of their numbers, so those never started are one range; those backing
- * off are a heap by the time they are due, and go first once they are. A pause is a shift: inside,
- * time is the caller's less all pauses so far, so that every deadline and back-off moves alike.
+ * off are a heap by the time they are due, and go first once they are. Those that were under way in
+ * a worker that died are suspects: one of them may kill the next worker too, so they wait until
+ * nothing else runs, and then go one at a time, the next when the one before has got past its
+ * login. A pause is a shift: inside, time is the caller's less all pauses so far, so that every
+ * deadline and back-off moves alike.
  */
 #include "controller/run/sched.h"
 
@@ -16,6 +19,7 @@ struct target {
     uint8_t state;
     bool sent;      /* the running attempt's command was sent */
     bool cancelled; /* DO_CANCEL was given */
+    bool trial;     /* the running attempt is a suspect's */
 };
 
 struct due {
@@ -31,6 +35,9 @@ struct sched {
     uint32_t running, finals, failed, started;
     struct due *heap;
     uint32_t heap_count;
+    uint32_t *suspects; /* a ring */
+    uint32_t suspect_first, suspect_count;
+    uint32_t cleared; /* trials that run and whose command was sent */
     struct sched_action *actions;
     size_t action_count;
 
@@ -127,10 +134,11 @@ enum rc sched_new(struct sched **out, const struct sched_opts *opts, uint32_t ta
     s->total = targets;
     s->targets = mem_calloc(targets, sizeof *s->targets);
     s->heap = mem_calloc(targets, sizeof *s->heap);
+    s->suspects = mem_calloc(targets, sizeof *s->suspects);
     /* In one step each target starts, is cancelled or becomes final, once; and the run is said to
      * have stopped and to be done. */
     s->actions = mem_calloc((size_t)targets + 2, sizeof *s->actions);
-    if (s->targets == NULL || s->heap == NULL || s->actions == NULL) {
+    if (s->targets == NULL || s->heap == NULL || s->suspects == NULL || s->actions == NULL) {
         sched_free(s);
         return err_nomem(e);
     }
@@ -153,6 +161,7 @@ void sched_free(struct sched *s)
         return;
     mem_free(s->targets);
     mem_free(s->heap);
+    mem_free(s->suspects);
     mem_free(s->actions);
     mem_free(s);
 }
@@ -208,6 +217,27 @@ static uint32_t heap_pop(struct sched *s)
     return top;
 }
 
+/* ---- suspects ---- */
+
+static void suspect_push(struct sched *s, uint32_t target)
+{
+    s->suspects[(uint32_t)(((uint64_t)s->suspect_first + s->suspect_count) % s->total)] = target;
+    s->suspect_count++;
+}
+
+static uint32_t suspect_pop(struct sched *s)
+{
+    uint32_t target = s->suspects[s->suspect_first];
+    s->suspect_first = (s->suspect_first + 1) % s->total;
+    s->suspect_count--;
+    return target;
+}
+
+static bool is_suspect(const struct outcome *o)
+{
+    return o->problem == PROBLEM_WORKER_DIED || o->problem == PROBLEM_WORKER_LOST;
+}
+
 /* ---- stopping ---- */
 
 static void set_final(struct sched *s, uint32_t target, enum problem problem)
@@ -232,10 +262,12 @@ static void stop(struct sched *s, enum problem why)
     if (s->stop != PROBLEM_NONE)
         return;
     s->stop = why;
-    if (s->next_new < s->total || s->heap_count > 0)
+    if (s->next_new < s->total || s->heap_count > 0 || s->suspect_count > 0)
         tell_stop(s, why);
     while (s->heap_count > 0)
         set_final(s, heap_pop(s), PROBLEM_NONE);
+    while (s->suspect_count > 0)
+        set_final(s, suspect_pop(s), PROBLEM_NONE);
     while (s->next_new < s->total)
         set_final(s, s->next_new++, why);
 }
@@ -298,6 +330,8 @@ static bool wants_retry(const struct sched *s, const struct target *t, const str
     if (o->problem == PROBLEM_NONE || t->cancelled || t->attempts > s->opts.retries ||
         problem_status(o->problem) == STATUS_CANCELLED)
         return false;
+    if (t->trial && is_suspect(o)) /* twice, and now alone: it is the one */
+        return false;
     bool fast = !o->sent && problem_retry(o->problem) == RETRY_FAST;
     return fast || in_retry_on(s, o);
 }
@@ -308,7 +342,7 @@ static bool plan_retry(struct sched *s, uint32_t target, const struct outcome *o
 {
     struct target *t = &s->targets[target];
     uint64_t bound = s->opts.connect_timeout_ms, left = bound - t->used_ms;
-    uint64_t wait = backoff(s, t->attempts);
+    uint64_t wait = is_suspect(o) ? 0 : backoff(s, t->attempts);
     if (o->sent) {
         t->used_ms = 0;
     } else {
@@ -317,7 +351,10 @@ static bool plan_retry(struct sched *s, uint32_t target, const struct outcome *o
         t->used_ms += used + wait;
     }
     t->state = BACKING_OFF;
-    heap_push(s, s->now + wait, target);
+    if (is_suspect(o))
+        suspect_push(s, target);
+    else
+        heap_push(s, s->now + wait, target);
     return true;
 }
 
@@ -347,6 +384,7 @@ static void finished(struct sched *s, const struct sched_event *ev)
     struct outcome o = *ev->outcome;
     o.sent = o.sent || t->sent;
     s->running--;
+    s->cleared -= t->trial && t->sent;
     if (wants_retry(s, t, &o)) {
         if (s->stop != PROBLEM_NONE)
             tell_stop(s, s->stop);
@@ -378,11 +416,12 @@ static uint64_t token_at(const struct sched *s)
     return s->now + (uint64_t)((1 - s->tokens) * 1000 / s->opts.rate) + 1;
 }
 
-static void start(struct sched *s, uint32_t target)
+static void start(struct sched *s, uint32_t target, bool trial)
 {
     struct target *t = &s->targets[target];
     t->state = RUNNING;
     t->sent = false;
+    t->trial = trial;
     s->started += t->attempts == 0;
     t->attempts++;
     s->running++;
@@ -396,6 +435,12 @@ static bool due_now(const struct sched *s)
     return s->heap_count > 0 && s->heap[0].at <= s->now;
 }
 
+/* Nothing else is left to start, and whoever runs has shown that it kills no worker. */
+static bool trial_may_start(const struct sched *s)
+{
+    return s->suspect_count > 0 && s->heap_count == 0 && s->running == s->cleared;
+}
+
 /* Starts what may start. Returns when it wants to be called again (in inner time). */
 static uint64_t start_more(struct sched *s)
 {
@@ -404,12 +449,15 @@ static uint64_t start_more(struct sched *s)
     while (s->wave_finals == s->wave_end - s->wave_start && s->wave_end < s->total)
         open_wave(s);
     while (s->running < s->opts.fanout) {
-        bool retry = due_now(s);
-        if (!retry && s->next_new == s->wave_end)
-            return s->heap_count > 0 ? s->heap[0].at : UINT64_MAX;
+        bool retry = due_now(s), trial = false;
+        if (!retry && s->next_new == s->wave_end) {
+            trial = trial_may_start(s);
+            if (!trial)
+                return s->heap_count > 0 ? s->heap[0].at : UINT64_MAX;
+        }
         if (!take_token(s))
             return token_at(s);
-        start(s, retry ? heap_pop(s) : s->next_new++);
+        start(s, trial ? suspect_pop(s) : retry ? heap_pop(s) : s->next_new++, trial);
     }
     return UINT64_MAX; /* full: the next end of an attempt makes room */
 }
@@ -448,6 +496,7 @@ static void handle(struct sched *s, const struct sched_event *ev)
     case SCHED_EV_FINISHED: finished(s, ev); break;
     case SCHED_EV_SENT:
         must(ev->target < s->total && s->targets[ev->target].state == RUNNING);
+        s->cleared += s->targets[ev->target].trial && !s->targets[ev->target].sent;
         s->targets[ev->target].sent = true;
         break;
     case SCHED_EV_CANCEL:
@@ -494,7 +543,7 @@ void sched_counts(const struct sched *s, struct sched_counts *out)
         .total = s->total,
         .waiting = s->total - s->next_new,
         .running = s->running,
-        .backing_off = s->heap_count,
+        .backing_off = s->heap_count + s->suspect_count,
         .final_ = s->finals,
         .failed = s->failed,
         .started = s->started,

@@ -5,7 +5,9 @@
  * hundred thousand times. Targets are numbers from 0; what they are is the caller's business.
  *
  * Rules it owns: sliding window (fan-out), rate of new logins, --serial waves, retries with
- * full-jitter back-off inside the connect bound, breaker, --max-fail budget, --deadline, cancel.
+ * full-jitter back-off inside the connect bound (after a worker's death without one, but last and
+ * one at a time: who kills a worker shall not kill them all), breaker, --max-fail budget,
+ * --deadline, cancel.
  */
 #ifndef CONTROLLER_RUN_SCHED_H
 #define CONTROLLER_RUN_SCHED_H

@@ -212,6 +212,50 @@ static void fast_failures_are_tried_again(void **state)
     sched_free(h.s);
 }
 
+/* One of them may have killed it, and nobody knows which: they go last, and one at a time. */
+static void who_was_there_when_a_worker_died(void **state)
+{
+    (void)state;
+    struct hand h;
+    struct sched_opts o = defaults();
+    o.fanout = 3;
+    open_hand(&h, &o, 5);
+    step(&h, 0, SCHED_EV_TICK, "start 0#1, start 1#1, start 2#1");
+    struct outcome died = outcome_of(PROBLEM_WORKER_DIED, -1, false);
+    end_used(&h, 10, 0, &died, 100, "start 3#1");
+    end_used(&h, 10, 1, &died, 100, "start 4#1");
+    end_used(&h, 10, 2, &died, 100, "");
+    end(&h, 5000, 3, PROBLEM_NONE, "final 3");
+    struct sched_counts c;
+    sched_counts(h.s, &c);
+    assert_int_equal(c.backing_off, 3);
+    end(&h, 9000, 4, PROBLEM_NONE, "final 4, start 0#2");
+    assert_int_equal(h.acts.items[1].budget_ms, 9900); /* that wait is not the host's */
+    struct sched_event sent = {.type = SCHED_EV_SENT, .target = 0};
+    assert_int_equal(sched_step(h.s, 9100, &sent, &h.acts), RC_OK);
+    describe(&h);
+    assert_string_equal(h.text, "start 1#2"); /* 0 has shown that it was not the one */
+    end_used(&h, 9200, 1, &died, 100, "final 1, start 2#2"); /* it was: never again */
+    end(&h, 9300, 0, PROBLEM_NONE, "final 0");
+    end(&h, 9400, 2, PROBLEM_CONNECT_REFUSED, "");
+    step(&h, 9900, SCHED_EV_CANCEL, "stopped run-cancelled, final 2, done");
+    sched_free(h.s);
+}
+
+static void suspects_meet_a_stop(void **state)
+{
+    (void)state;
+    struct hand h;
+    struct sched_opts o = defaults();
+    open_hand(&h, &o, 2);
+    step(&h, 0, SCHED_EV_TICK, "start 0#1, start 1#1");
+    struct outcome died = outcome_of(PROBLEM_WORKER_DIED, -1, false);
+    end_used(&h, 10, 0, &died, 0, "");
+    step(&h, 20, SCHED_EV_CANCEL, "stopped run-cancelled, final 0, cancel 1 cancelled");
+    end_used(&h, 30, 1, &died, 0, "final 1, done");
+    sched_free(h.s);
+}
+
 /* What is left of the bound tells how long the back-off was: each starts exactly then. */
 static void back_offs_end_in_their_order(void **state)
 {
@@ -983,6 +1027,8 @@ int main(void)
         cmocka_unit_test(waves),
         cmocka_unit_test(a_percentage_is_at_least_one),
         cmocka_unit_test(fast_failures_are_tried_again),
+        cmocka_unit_test(who_was_there_when_a_worker_died),
+        cmocka_unit_test(suspects_meet_a_stop),
         cmocka_unit_test(back_offs_end_in_their_order),
         cmocka_unit_test(not_everything_is_tried_again),
         cmocka_unit_test(what_was_sent_is_not_sent_again),

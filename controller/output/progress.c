@@ -64,7 +64,10 @@ static uint64_t eta_ms(const struct progress_view *v)
 {
     if (v->done == 0 || v->done >= v->total || v->elapsed_ms < 1000)
         return 0;
-    return (uint64_t)((double)v->elapsed_ms / v->done * (v->total - v->done));
+    uint64_t eta = (uint64_t)((double)v->elapsed_ms / v->done * (v->total - v->done));
+    /* Those that are left take longer than the others did: what these took says nothing. */
+    bool slow = v->straggler_count > 0 && v->straggler_ms != NULL && v->straggler_ms[0] > eta;
+    return slow ? 0 : eta;
 }
 
 static void counts(struct progress *p, const struct progress_view *v)

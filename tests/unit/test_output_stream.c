@@ -136,6 +136,17 @@ static void progress_redraws_within_the_width(void **state)
     progress_erase(p);
     assert_string_equal(c.data, "\r\033[K");
     c.len = 0;
+    sink.columns = 120;
+    static const uint64_t late[] = {14000, 0, 0};
+    v.straggler_ms = late; /* longer than the others took, and than the estimate */
+    v.straggler_count = 1;
+    progress_draw(p, &v);
+    assert_string_equal(c.data, "\r306/500 ok 301 failed 5 \xc2\xb7 running 128 \xc2\xb7 waiting "
+                                "for web61 (auth 14s)\033[K");
+    progress_erase(p);
+    c.len = 0;
+    v.straggler_ms = ms;
+    v.straggler_count = 3;
     progress_report(p, &v);
     assert_string_equal(c.data, "306 of 500 done, 5 failed, 128 running, 67 not started, 18.8s\n"
                                 "  web61                           auth      8.2s\n"

@@ -97,6 +97,11 @@ static void write_to(void *user, const void *p, size_t n)
     (void)!fwrite(p, 1, n, f);
 }
 
+static void flush_to(void *user)
+{
+    (void)!fflush(user);
+}
+
 static enum rc open_view(struct view *v, const struct options *o, struct err *e)
 {
     enum rc rc = record_find(o->state_dir, o->pattern, &v->run, e);
@@ -127,9 +132,36 @@ static void close_view(struct view *v)
     record_run_free(v->run);
 }
 
+/* The bounds that the run had, not those that a run would have now: the summary names them. */
+static void take_bounds(const struct view *v, struct output_opts *o)
+{
+    const struct {
+        const char *name;
+        uint64_t *ms;
+    } bounds[] = {{"connect-timeout", &o->connect_timeout_ms},
+                  {"timeout", &o->timeout_ms},
+                  {"silence-timeout", &o->silence_timeout_ms}};
+    const json_t *given = json_object_get(json_object_get(v->start, "replay"), "options");
+    bool max_fail = false;
+    for (size_t i = 0; i < json_array_size(given); i++) {
+        const json_t *option = json_array_get(given, i);
+        const char *name = json_string_value(json_array_get(option, 0));
+        const char *value = json_string_value(json_array_get(option, 1));
+        if (name == NULL || value == NULL)
+            continue;
+        for (size_t b = 0; b < sizeof bounds / sizeof bounds[0]; b++)
+            if (strcmp(name, bounds[b].name) == 0 &&
+                num_duration(value, bounds[b].ms, NULL) != RC_OK)
+                *bounds[b].ms = 0; /* not named then */
+        max_fail = max_fail || strcmp(name, "max-fail") == 0;
+        o->serial_budget = o->serial_budget || strcmp(name, "serial") == 0;
+    }
+    o->serial_budget = o->serial_budget && !max_fail;
+}
+
 static enum rc open_output(struct view *v, struct options *o, const char *hint, struct err *e)
 {
-    struct sink out = {.write = write_to, .user = stdout},
+    struct sink out = {.write = write_to, .flush = flush_to, .user = stdout},
                 info = {.write = write_to, .user = stderr};
     struct output_run about = {
         .run_id = v->run->id,
@@ -139,6 +171,7 @@ static enum rc open_output(struct view *v, struct options *o, const char *hint, 
         .host_count = v->run->host_count,
         .started_wall_us = render_time(text_of(v->start, "started")),
     };
+    take_bounds(v, &o->output);
     o->output.max_output = UINT64_MAX; /* what was kept then is shown now */
     return output_new(&v->output, &o->output, &about, &out, &info, NULL, e);
 }

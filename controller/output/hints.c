@@ -1,13 +1,22 @@
-/* What a seasoned colleague would say on seeing the results: exit 126 and 127, start-up files that
- * print. On the info sink, each at most once. Only says what the output shows.
+/* What a seasoned colleague would say on seeing the results: keys and logins that were refused,
+ * exit 126 and 127, start-up files that print. On the info sink, each at most once. Only says what
+ * the output shows.
  */
 #include <string.h>
 
 #include "controller/output/group.h"
 
-enum { HINT_126, HINT_127, HINT_NOISE, HINT_COUNT };
+enum { HINT_KEY_UNKNOWN, HINT_KEY_CHANGED, HINT_AUTH, HINT_126, HINT_127, HINT_NOISE, HINT_COUNT };
 
 static const char *const texts[HINT_COUNT] = {
+    [HINT_KEY_UNKNOWN] = "no key on record: compare the fingerprint with the host's own (there: "
+                         "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then record it: "
+                         "--host-keys accept-new, or ssh-keyscan",
+    [HINT_KEY_CHANGED] = "another key than the one on record: a reinstalled host, or somebody in "
+                         "between; once you know, take the old line out of known_hosts "
+                         "(ssh-keygen -R) and record the new key",
+    [HINT_AUTH] = "login refused: -u NAME and --key FILE say as whom and with what; --dry-run "
+                  "shows both",
     [HINT_126] = "exit 126: found, but could not be executed: no x bit, a directory, a missing "
                  "interpreter, or a file system mounted noexec",
     [HINT_127] = "exit 127: command not found; the command runs in a non-login sh, whose PATH is "
@@ -40,9 +49,14 @@ static bool applies(const struct done_host *h, int hint)
 {
     if (!h->done)
         return false;
-    if (hint == HINT_NOISE)
-        return h->noise;
-    return h->problem == PROBLEM_EXIT_NONZERO && h->exit_code == (hint == HINT_126 ? 126 : 127);
+    switch (hint) {
+    case HINT_KEY_UNKNOWN: return h->problem == PROBLEM_HOST_KEY_UNKNOWN;
+    case HINT_KEY_CHANGED: return h->problem == PROBLEM_HOST_KEY_CHANGED;
+    case HINT_AUTH: return h->problem == PROBLEM_AUTH_DENIED;
+    case HINT_NOISE: return h->noise;
+    default:
+        return h->problem == PROBLEM_EXIT_NONZERO && h->exit_code == (hint == HINT_126 ? 126 : 127);
+    }
 }
 
 void hints_render(struct output *o)

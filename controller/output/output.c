@@ -297,6 +297,8 @@ void output_finish(struct output *o, const struct output_end *end)
     drop_last(o);
     render(o, end);
     text_flush(&o->out);
+    if (o->results.flush != NULL)
+        o->results.flush(o->results.user);
     summary_render(o, end);
     text_flush(&o->err);
 }

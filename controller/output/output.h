@@ -20,6 +20,9 @@
  * reader that went away is the sink's owner's business. */
 struct sink {
     void (*write)(void *user, const void *p, size_t n);
+    /* Waits until what was written is out, or the reader is gone; may be NULL. Called once, at the
+     * end and for results: on one terminal the summary must come after them. */
+    void (*flush)(void *user);
     void *user;
     bool is_tty;
     unsigned columns; /* width of the terminal, 0 unknown */
@@ -61,7 +64,9 @@ struct output_opts {
     bool color_out, color_err;
     bool quiet; /* -q: no summary of what was ok */
     int verbose;
-    uint64_t connect_timeout_ms, timeout_ms; /* for the words of the summary */
+    /* For the words of the summary: */
+    uint64_t connect_timeout_ms, timeout_ms, silence_timeout_ms;
+    bool serial_budget; /* --max-fail 0 was not said but implied by --serial */
 };
 
 struct output_run { /* what does not change during a run; borrowed for its length */

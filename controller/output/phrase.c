@@ -50,6 +50,7 @@ static uint64_t bound_of(const struct output *o, enum problem p)
     case PROBLEM_OPEN_TIMEOUT:
     case PROBLEM_REQUEST_TIMEOUT: return o->opts.connect_timeout_ms;
     case PROBLEM_RUN_TIMEOUT: return o->opts.timeout_ms;
+    case PROBLEM_SILENCE_TIMEOUT: return o->opts.silence_timeout_ms;
     default: return 0;
     }
 }

@@ -20,27 +20,6 @@ enum {
 
 /* group.note: how many different messages the row stands for. */
 
-static void row_key(const struct output *o, uint32_t target, bool with_message,
-                    uint8_t key[STORE_KEY])
-{
-    const struct done_host *h = &o->hosts[target];
-    crypto_generichash_state state;
-    int32_t exit_code = h->exit_code;
-    crypto_generichash_init(&state, NULL, 0, STORE_KEY);
-    crypto_generichash_update(&state, &h->problem, 1);
-    crypto_generichash_update(&state, (const uint8_t *)&exit_code, sizeof exit_code);
-    crypto_generichash_update(&state, (const uint8_t *)h->signal,
-                              strnlen(h->signal, sizeof h->signal));
-    if (with_message && h->sent)
-        crypto_generichash_update(&state, (const uint8_t *)h->message, strlen(h->message));
-    crypto_generichash_final(&state, key, STORE_KEY);
-}
-
-static bool in_table(const struct output *o, uint32_t target)
-{
-    return o->hosts[target].done && o->hosts[target].status != STATUS_OK;
-}
-
 /* What the row says after the cause: last words of the host, or ours. */
 static const char *message_of(const struct output *o, uint32_t target)
 {
@@ -52,6 +31,37 @@ static const char *message_of(const struct output *o, uint32_t target)
         h->status == STATUS_NOT_STARTED || (timeout && o->opts.verbose == 0))
         return "";
     return h->detail;
+}
+
+/* Before there is a connection details differ by nothing but the address: a rack that is down is
+ * one row. */
+static bool tells_apart(const struct output *o, uint32_t target)
+{
+    const struct done_host *h = &o->hosts[target];
+    return h->sent || h->phase > PHASE_CONNECT;
+}
+
+static void row_key(const struct output *o, uint32_t target, bool with_message,
+                    uint8_t key[STORE_KEY])
+{
+    const struct done_host *h = &o->hosts[target];
+    crypto_generichash_state state;
+    int32_t exit_code = h->exit_code;
+    crypto_generichash_init(&state, NULL, 0, STORE_KEY);
+    crypto_generichash_update(&state, &h->problem, 1);
+    crypto_generichash_update(&state, (const uint8_t *)&exit_code, sizeof exit_code);
+    crypto_generichash_update(&state, (const uint8_t *)h->signal,
+                              strnlen(h->signal, sizeof h->signal));
+    if (with_message && tells_apart(o, target)) {
+        const char *message = message_of(o, target);
+        crypto_generichash_update(&state, (const uint8_t *)message, strlen(message));
+    }
+    crypto_generichash_final(&state, key, STORE_KEY);
+}
+
+static bool in_table(const struct output *o, uint32_t target)
+{
+    return o->hosts[target].done && o->hosts[target].status != STATUS_OK;
 }
 
 static bool same_message(const struct output *o, const struct groups *gs, const struct group *g)
@@ -126,13 +136,17 @@ static void row_message(struct output *o, const struct groups *gs, const struct 
     struct text *t = &o->err;
     const char *message = message_of(o, g->head);
     char count[NUM_TEXT];
-    if (g->note > 1) {
-        text_printf(t, "  %s different messages, such as: ", num_count_text(count, g->note));
-        text_escape_str(t, message);
-    } else if (message[0] != '\0') {
-        text_puts(t, same_message(o, gs, g) ? "  " : "  such as: ");
-        text_escape_str(t, message);
+    if (message[0] == '\0' && g->note <= 1)
+        return;
+    text_puts(t, "  ");
+    if (g->note > 1)
+        text_printf(t, "%s different messages, ", num_count_text(count, g->note));
+    if (g->note > 1 || !same_message(o, gs, g)) { /* one host's words are not everyone's */
+        text_puts(t, "such as ");
+        text_escape_str(t, output_name(o, g->head));
+        text_puts(t, ": ");
     }
+    text_escape_str(t, message);
 }
 
 static void row(struct output *o, const struct groups *gs, const struct group *g,
@@ -250,11 +264,13 @@ static void why_stopped(struct output *o, const struct output_end *end)
         return;
     text_style(t, TEXT_YELLOW);
     if (end->stopped == PROBLEM_NOT_STARTED_BUDGET)
-        text_puts(t, "stopped by --max-fail");
+        text_puts(t, o->opts.serial_budget ? "stopped by --serial, which implies --max-fail 0"
+                                           : "stopped by --max-fail");
     else if (end->stopped == PROBLEM_NOT_STARTED_DEADLINE || end->stopped == PROBLEM_DEADLINE)
         text_puts(t, "stopped by --deadline");
     else
-        text_puts(t, end->interrupted ? "interrupted" : "cancelled");
+        text_puts(t,
+                  end->interrupted ? "interrupted" : "stopped: nobody reads the output any more");
     text_style(t, TEXT_PLAIN);
     const char *before = ": ";
     if (o->counts[STATUS_CANCELLED] > 0) {

@@ -217,10 +217,16 @@ static void sink_write(void *user, const void *p, size_t n)
     writer_write(user, p, n);
 }
 
+static void sink_flush(void *user)
+{
+    writer_flush(user);
+}
+
 void writer_sink(struct writer *w, struct sink *out)
 {
     struct winsize size = {0};
-    *out = (struct sink){.write = sink_write, .user = w, .is_tty = isatty(w->fd) == 1};
+    *out = (struct sink){
+        .write = sink_write, .flush = sink_flush, .user = w, .is_tty = isatty(w->fd) == 1};
     if (out->is_tty && ioctl(w->fd, TIOCGWINSZ, &size) == 0)
         out->columns = size.ws_col;
 }

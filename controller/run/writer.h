@@ -43,7 +43,7 @@ void writer_flush(struct writer *w);
 /* Flushes, ends the thread, frees. After the loop's part was closed. NULL is fine. */
 void writer_free(struct writer *w);
 
-/* A sink that writes here. */
+/* A sink that writes here; its flush is writer_flush. */
 void writer_sink(struct writer *w, struct sink *out);
 
 #endif

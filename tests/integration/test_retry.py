@@ -3,8 +3,9 @@
 import json
 import os
 import shutil
+import subprocess
 
-from muster_case import MusterCase, main
+from muster_case import MUSTER, MusterCase, main
 
 
 class Retry(MusterCase):
@@ -56,6 +57,21 @@ class Retry(MusterCase):
         shown = self.muster('show')
         self.assertIn('retry of', shown.out)
         self.assertIn('ticket 7', shown.out)
+
+    def test_show_names_the_bounds_of_then(self):
+        f = self.fleet()
+        f.sshd('web', 1)
+        f.peer('silent', 'silent')
+        f.write()
+        r = self.run_on(f, '--connect-timeout', '1500ms', 'all', '--', 'echo here')
+        self.assertIn('banner-timeout after 1.5s', r.err)
+        shown = self.muster('show')
+        self.assertIn('web1 (1)\n  here\n', shown.out)
+        self.assertIn('banner-timeout after 1.5s', shown.err)
+        self.assertEqual(shown.err.count('1 ok, 1 unreachable'), 1, shown)
+        both = subprocess.run([MUSTER, 'show'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              env=self.env).stdout
+        self.assertLess(both.index('  here'), both.index('1 ok, 1 unreachable'), both)
 
     def test_which_hosts(self):
         f = self.three()

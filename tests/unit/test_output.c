@@ -236,6 +236,8 @@ static void not_started_and_breaker_are_one_line_each(void **state)
     assert_err(&f, "auth-failed    20  n[0001-0020]         auth-denied\n"
                    "not-started 4,980  n[0021-5000]         breaker\n"
                    "20 of 20 auth-denied, 4,980 not started; --no-breaker\n"
+                   "hint: n[0001-0020]: login refused: -u NAME and --key FILE say as whom and "
+                   "with what; --dry-run shows both\n"
                    "20 auth-failed, 4,980 not-started in 10.1s\n"
                    "retry with: muster retry 20260131 --not-started\n");
     assert_int_equal(output_exit_code(f.o, &f.end), 12);
@@ -302,7 +304,88 @@ static void many_messages_of_one_cause_are_one_row(void **state)
     }
     fix_finish(&f);
     assert_err(&f, "\nfailed       40  n[01-40]             exit 7   "
-                   "40 different messages, such as: pid 0 died\n40 failed in 10.1s\n");
+                   "40 different messages, such as n01: pid 0 died\n40 failed in 10.1s\n");
+    fix_fini(&f);
+}
+
+static void refused(struct fix *f, uint32_t target, enum problem problem, enum phase phase,
+                    const char *detail)
+{
+    struct outcome oc;
+    struct output_result r = fix_result(target, &oc, problem, -1);
+    oc.phase = phase;
+    snprintf(oc.detail, sizeof oc.detail, "%s", detail);
+    output_result(f->o, &r);
+}
+
+static void one_hosts_fingerprint_is_not_everyones(void **state)
+{
+    (void)state;
+    struct fix f;
+    fix_init(&f, 10, "n", 2);
+    f.opts.quiet = true;
+    fix_open(&f);
+    refused(&f, 0, PROBLEM_HOST_KEY_CHANGED, PHASE_HOST_KEY, "offers SHA256:a");
+    refused(&f, 1, PROBLEM_HOST_KEY_CHANGED, PHASE_HOST_KEY, "offers SHA256:b");
+    refused(&f, 2, PROBLEM_HOST_KEY_CHANGED, PHASE_HOST_KEY, "offers SHA256:a");
+    for (uint32_t i = 3; i < 8; i++) {
+        char detail[32];
+        snprintf(detail, sizeof detail, "offers SHA256:%u", (unsigned)i);
+        refused(&f, i, PROBLEM_HOST_KEY_UNKNOWN, PHASE_HOST_KEY, detail);
+    }
+    refused(&f, 8, PROBLEM_CONNECT_REFUSED, PHASE_CONNECT, "connect to 10.0.0.8");
+    refused(&f, 9, PROBLEM_CONNECT_REFUSED, PHASE_CONNECT, "connect to 10.0.0.9");
+    fix_finish(&f);
+    assert_err(&f, "unreachable   2  n09 n10              connect-refused   "
+                   "such as n09: connect to 10.0.0.8\n"
+                   "host-key      5  n[04-08]             host-key-unknown  "
+                   "5 different messages, such as n04: offers SHA256:3\n"
+                   "host-key      2  n01 n03              host-key-changed  offers SHA256:a\n"
+                   "host-key      1  n02                  host-key-changed  offers SHA256:b\n"
+                   "2 unreachable, 8 host-key in 10.1s\n");
+    fix_fini(&f);
+}
+
+static void refused_keys_and_logins_say_what_to_do(void **state)
+{
+    (void)state;
+    struct fix f;
+    fix_init(&f, 4, "n", 1);
+    fix_open(&f);
+    fix_done(&f, 0, PROBLEM_HOST_KEY_UNKNOWN, -1);
+    fix_done(&f, 1, PROBLEM_HOST_KEY_UNKNOWN, -1);
+    fix_done(&f, 2, PROBLEM_HOST_KEY_CHANGED, -1);
+    fix_done(&f, 3, PROBLEM_AUTH_DENIED, -1);
+    fix_finish(&f);
+    const char *err = capture_text(&f.err);
+    assert_non_null(strstr(err, "hint: n[1-2]: no key on record: compare the fingerprint"));
+    assert_non_null(strstr(err, "--host-keys accept-new, or ssh-keyscan\n"));
+    assert_non_null(strstr(err, "hint: n3: another key than the one on record"));
+    assert_non_null(strstr(err, "hint: n4: login refused: -u NAME and --key FILE"));
+    fix_fini(&f);
+}
+
+static struct fix *flushing; /* whose results are being flushed */
+
+static void flush_noted(void *user)
+{
+    assert_ptr_equal(user, &flushing->out);
+    assert_out(flushing, "n1 (1)\n  yes\n");
+    assert_err(flushing, "");
+    capture_write(&flushing->err, "(flushed)", 9);
+}
+
+static void results_are_out_before_the_summary(void **state)
+{
+    (void)state;
+    struct fix f;
+    fix_init(&f, 1, "n", 1);
+    f.out_sink.flush = flush_noted;
+    flushing = &f;
+    fix_open(&f);
+    fix_ok(&f, 0, "yes\n");
+    fix_finish(&f);
+    assert_err(&f, "(flushed)\n1 ok in 10.1s\n");
     fix_fini(&f);
 }
 
@@ -332,19 +415,26 @@ static void why_a_run_stopped(void **state)
     (void)state;
     static const struct {
         enum problem stopped, target;
-        bool interrupted;
+        bool interrupted, serial;
         const char *text;
         int code;
     } all[] = {
-        {PROBLEM_NOT_STARTED_BUDGET, PROBLEM_NOT_STARTED_BUDGET, false,
+        {PROBLEM_NOT_STARTED_BUDGET, PROBLEM_NOT_STARTED_BUDGET, false, false,
          "stopped by --max-fail: 1 not started\n", 12},
-        {PROBLEM_NOT_STARTED_DEADLINE, PROBLEM_DEADLINE, false, "stopped by --deadline\n", 10},
-        {PROBLEM_NOT_STARTED_CANCEL, PROBLEM_CANCELLED, true, "interrupted: 1 cancelled\n", 130},
-        {PROBLEM_NONE, PROBLEM_NONE, false, "1 ok in 10.1s\n", 0},
+        {PROBLEM_NOT_STARTED_BUDGET, PROBLEM_NOT_STARTED_BUDGET, false, true,
+         "stopped by --serial, which implies --max-fail 0: 1 not started\n", 12},
+        {PROBLEM_NOT_STARTED_CANCEL, PROBLEM_CANCELLED, false, false,
+         "stopped: nobody reads the output any more: 1 cancelled\n", 8},
+        {PROBLEM_NOT_STARTED_DEADLINE, PROBLEM_DEADLINE, false, false, "stopped by --deadline\n",
+         10},
+        {PROBLEM_NOT_STARTED_CANCEL, PROBLEM_CANCELLED, true, false, "interrupted: 1 cancelled\n",
+         130},
+        {PROBLEM_NONE, PROBLEM_NONE, false, false, "1 ok in 10.1s\n", 0},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         struct fix f;
         fix_init(&f, 1, "n", 1);
+        f.opts.serial_budget = all[i].serial;
         fix_open(&f);
         fix_done(&f, 0, all[i].target, all[i].target == PROBLEM_NONE ? 0 : -1);
         f.end.stopped = all[i].stopped;
@@ -606,6 +696,9 @@ int main(void)
         cmocka_unit_test(attempts_and_unknown_ends_are_noted),
         cmocka_unit_test(a_retry_forgets_what_the_first_attempt_printed),
         cmocka_unit_test(many_messages_of_one_cause_are_one_row),
+        cmocka_unit_test(one_hosts_fingerprint_is_not_everyones),
+        cmocka_unit_test(refused_keys_and_logins_say_what_to_do),
+        cmocka_unit_test(results_are_out_before_the_summary),
         cmocka_unit_test(hints_for_126_127_and_noise),
         cmocka_unit_test(why_a_run_stopped),
         cmocka_unit_test(the_exit_code_of_each_problem),

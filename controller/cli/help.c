@@ -20,7 +20,7 @@ static enum rc overview(struct buf *out)
                       "verb's options\n"
                       "  muster --version\n\n"
                       "Try:\n"
-                      "  muster run -w web[01-20],db1 -- uptime     no inventory needed\n"
+                      "  muster run -w 'web[01-20],db1' -- uptime     no inventory needed\n"
                       "  muster run -i hosts.yml 'web:&prod' -- uname -r\n"
                       "  muster hosts -i hosts.yml --fold all\n"
                       "  muster retry last\n\n"

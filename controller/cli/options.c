@@ -150,8 +150,8 @@ static int missing_dashes(int argc, char **argv, int first, bool *asks_help)
     for (;;) {
         struct word w = words_next(&words);
         *asks_help = *asks_help || (command < 0 && is_help(&w));
-        if (w.kind == WORD_DASHES)
-            return -1;
+        if (w.kind == WORD_DASHES || (w.kind == WORD_UNKNOWN && command < 0))
+            return -1; /* what is wrong with that option is said elsewhere */
         if (w.kind == WORD_END)
             break;
         if (w.kind == WORD_OPTION && w.def->letter == 'w')
@@ -279,9 +279,22 @@ void options_settle(struct options *o)
     o->port_is_default = is_default(o, "port");
     o->keys_are_default = is_default(o, "key");
     if (o->wave_count > 0 && !o->max_fail_set)
-        o->max_fail_set = true; /* max_fail is 0 */
+        o->max_fail_set = o->output.serial_budget = true; /* max_fail is 0 */
     o->output.connect_timeout_ms = o->connect_timeout_ms;
+    o->output.silence_timeout_ms = o->silence_timeout_ms;
     o->output.timeout_ms = o->timeout_ms;
+}
+
+/* A form that the environment or the configuration chose for runs is no mistake here. */
+static enum rc check_history(struct options *o, struct err *e)
+{
+    enum output_mode mode = o->output.mode;
+    if (!o->output_set || mode == OUTPUT_TABLE || mode == OUTPUT_JSON || mode == OUTPUT_NDJSON)
+        return RC_OK;
+    if (option_source_of(o, option_by_name("output", 6)) == SOURCE_ARGV)
+        return err_set(e, RC_USAGE, "-o: history is shown as table, json or ndjson");
+    o->output.mode = OUTPUT_TABLE;
+    return RC_OK;
 }
 
 /* What one option alone cannot tell. */
@@ -293,10 +306,7 @@ static enum rc check_together(struct options *o, struct err *e)
         return err_set(e, RC_USAGE, "which run? muster retry last, or an id of muster history");
     if (o->verb == VERB_SHOW && o->pattern == NULL)
         o->pattern = "last";
-    if (o->verb == VERB_HISTORY && o->output_set && o->output.mode != OUTPUT_TABLE &&
-        o->output.mode != OUTPUT_JSON && o->output.mode != OUTPUT_NDJSON)
-        return err_set(e, RC_USAGE, "history is shown as table, json or ndjson");
-    return RC_OK;
+    return o->verb == VERB_HISTORY ? check_history(o, e) : RC_OK;
 }
 
 void options_terminal(struct options *o, bool out_tty, bool err_tty,

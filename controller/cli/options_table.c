@@ -124,7 +124,7 @@ const struct option_def option_table[] = {
     {'o', "output", "FORM", GROUP_OUTPUT, V_PRINT | V_HISTORY, OPTION_KEY, set_output, 0, 0, 0,
      "group stream json ndjson csv table none",
      "How results are shown: group, stream, json, ndjson, csv, table or none. Default: group on a "
-     "terminal, stream in a pipe"},
+     "terminal, stream in a pipe; history is a table, json or ndjson"},
     {'N', "no-prefix", NULL, GROUP_OUTPUT, V_PRINT, OPTION_KEY, set_flag, AT(output.no_prefix), 0, 0,
      "", "Streamed lines without the name of their host"},
     {0, "columns", "LIST", GROUP_OUTPUT, V_PRINT, OPTION_KEY, set_string, AT(output.columns), 0, 0,
@@ -147,7 +147,7 @@ const struct option_def option_table[] = {
     {'q', "quiet", NULL, GROUP_OUTPUT, V_PRINT | V_HISTORY, OPTION_KEY, set_flag, AT(output.quiet),
      0, 0, "", "No summary of what was ok"},
     {'v', "verbose", NULL, GROUP_OUTPUT, V_ALL, 0, set_verbose, AT(output.verbose), 0, 0, "",
-     "Say more on standard error; -vv says all"},
+     "Shorten no list of hosts or lines; -vv also tells each step on standard error"},
     {0, "color", "WHEN", GROUP_OUTPUT, V_ALL, OPTION_KEY, set_tri, AT(color), 0, 0,
      "auto always never", "Colours: auto (the default), always or never"},
     {0, "progress", "WHEN", GROUP_OUTPUT, V_START, OPTION_KEY, set_tri, AT(progress), 0, 0,

@@ -379,6 +379,9 @@ static void test_wrong_lines(void **state)
         {"muster run web ls -la /tmp", "type: muster run web -- ls -la /tmp"},
         {"muster run web echo a*b", "-- echo 'a*b'"},
         {"muster run -w a,b uptime", "type: muster run -w a,b -- uptime"},
+        {"muster run web -m shell -a uptime", "-m: there are no modules"},
+        {"muster run web --frobnicate ls", "unknown option --frobnicate"},
+        {"muster history -o csv", "-o: history is shown as table, json or ndjson"},
         {"muster run web db -- uptime", "one PATTERN only: 'web' and 'db'"},
         {"muster run web -w a -- uptime", "both -w and the pattern 'web'"},
         {"muster run web --fannout 3 -- x", "did you mean --fanout?"},
@@ -562,6 +565,10 @@ static void test_precedence(void **state)
     assert_int_equal(o.inventories.count, 1);
     assert_string_equal(o.inventories.items[0], "other");
     assert_true(o.user_is_default && strcmp(o.user, "env") == 0);
+    options_fini(&o);
+    put_env("MUSTER_OUTPUT", "csv"); /* meant for runs: no reason to refuse a list of them */
+    parse_ok(&o, "muster history");
+    assert_int_equal(o.output.mode, OUTPUT_TABLE);
     options_fini(&o);
     put_env("MUSTER_FANOUT", "no");
     refuse("muster run web -- x", "MUSTER_FANOUT: 'no' is not");

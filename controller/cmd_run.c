@@ -163,7 +163,11 @@ static enum rc select_hosts(const struct options *o, struct plan_parts *p, struc
     if (rc == RC_OK)
         rc = select_targets(o, p->inventory, &p->selection, e);
     if (rc == RC_OK && p->selection.count == 0)
-        rc = err_set(e, RC_NOTFOUND, "no host is left to run on");
+        rc = o->where != NULL
+                 ? err_set(e, RC_NOTFOUND,
+                           "--where keeps no host; muster hosts --vars HOST shows what variables "
+                           "there are")
+                 : err_set(e, RC_NOTFOUND, "no host is left to run on");
     return rc;
 }
 

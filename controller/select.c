@@ -318,6 +318,19 @@ static enum rc select_named(const struct options *o, struct inventory *inv, stru
     return rc;
 }
 
+/* Every pattern would fail, and none would be wrong. */
+static enum rc refuse_empty(const struct options *o, struct err *e)
+{
+    char path[4096], shown[512];
+    if (o->inventories.count > 1)
+        return err_set(e, RC_NOTFOUND, "the inventories given with -i hold no host");
+    const char *name = o->inventories.count == 1                ? o->inventories.items[0]
+                       : select_default_path(path, sizeof path) ? path
+                                                                : "the inventory";
+    return err_set(e, RC_NOTFOUND, "%s holds no host",
+                   str_escape_to(shown, sizeof shown, name, strlen(name), 0));
+}
+
 enum rc select_targets(const struct options *o, struct inventory *inv, struct selection *out,
                        struct err *e)
 {
@@ -333,5 +346,7 @@ enum rc select_targets(const struct options *o, struct inventory *inv, struct se
         return select_named(o, inv, &p, out, e);
     if (p.pattern == NULL)
         return err_set(e, RC_USAGE, "which hosts? A PATTERN was expected, or -w HOSTS");
+    if (inventory_host_count(inv) == 0)
+        return refuse_empty(o, e);
     return pattern_select(inv, &p, out, e);
 }

@@ -113,6 +113,17 @@ class Hosts(unittest.TestCase):
         self.assertEqual(self.muster("db", env={"MUSTER_INVENTORY": self.path}),
                          "db1\ndb2\ncanary\n")
 
+    def test_nothing_there(self):
+        empty = self.write("empty.yml", "")
+        self.assertEqual(self.muster("-i", empty, "web", code=1), "")
+        self.assertEqual(self.stderr, f"muster: {empty} holds no host\n")
+        self.muster("-i", empty, "-i", empty, code=1)
+        self.assertIn("the inventories given with -i hold no host", self.stderr)
+        run = subprocess.run([MUSTER, "run", "-i", self.path, "--where", "cores > 99", "web", "--", "true"],
+                             cwd=self.folder.name, capture_output=True, text=True)
+        self.assertEqual(run.returncode, 1, run)
+        self.assertIn("--where keeps no host; muster hosts --vars HOST shows", run.stderr)
+
     def test_hostile_names(self):
         path = self.write("bad.yml", 'all: {hosts: {"a\\u001bc1": , "a\\u001bc2": }}')
         for view in ((), ("--fold",), ("--expand",)):

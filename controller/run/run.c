@@ -151,6 +151,7 @@ static void on_beat(uv_timer_t *t)
     if (r->done)
         return;
     record_flush(r->record);
+    pool_beat(r->pool);
     watch_beat(r);
 }
 

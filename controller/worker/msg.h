@@ -25,6 +25,7 @@ enum msg_type {
     MSG_CANCEL = 5,
     MSG_PAUSE = 6,  /* empty */
     MSG_RESUME = 7, /* empty */
+    MSG_PING = 8,   /* empty; answered with PONG */
     /* worker to coordinator */
     MSG_TROUBLE = 64,
     MSG_HOSTKEY = 65,
@@ -32,6 +33,7 @@ enum msg_type {
     MSG_SENT = 67,          /* empty */
     MSG_DATA = 68,          /* raw: 1 byte, 1 stdout or 2 stderr; then bytes */
     MSG_DONE = 69,
+    MSG_PONG = 70, /* empty */
 };
 
 enum {

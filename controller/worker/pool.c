@@ -410,16 +410,32 @@ void pool_cancel(struct pool *p, uint64_t job, enum problem problem, bool now)
         said(j->worker, put_cancel(j->worker, job, problem, now));
 }
 
+static void tell(struct pool_worker *w, enum msg_type type)
+{
+    if (!w->alive)
+        return;
+    enum rc rc = chan_reserve(&w->chan, FRAME_HEADER);
+    if (rc == RC_OK)
+        rc = msg_put_empty(chan_out(&w->chan), type, 0);
+    said(w, rc);
+}
+
 static void tell_all(struct pool *p, enum msg_type type)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        tell(&p->workers[i], type);
+}
+
+/* A host that finds a loop without end in the SSH library shall not hold the run for ever. */
+void pool_beat(struct pool *p)
 {
     for (unsigned i = 0; i < p->count; i++) {
         struct pool_worker *w = &p->workers[i];
-        if (!w->alive)
-            continue;
-        enum rc rc = chan_reserve(&w->chan, FRAME_HEADER);
-        if (rc == RC_OK)
-            rc = msg_put_empty(chan_out(&w->chan), type, 0);
-        said(w, rc);
+        w->quiet = w->jobs != NULL ? w->quiet + 1 : 0;
+        if (w->quiet == POOL_PING_BEATS)
+            tell(w, MSG_PING);
+        else if (w->quiet == POOL_QUIET_BEATS && w->alive)
+            condemn(w, "it is stuck and does not answer");
     }
 }
 

@@ -60,6 +60,11 @@ enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec
 void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, enum problem problem,
                          const char *detail);
 void pool_cancel(struct pool *p, uint64_t job, enum problem problem, bool now);
+/* To be called ten times a second: a worker that has jobs and says nothing is asked whether it is
+ * still there, and ended when it does not answer for POOL_QUIET_BEATS calls. Calls are counted and
+ * not time, so that a coordinator that was stopped itself does not blame others. */
+enum { POOL_PING_BEATS = 100, POOL_QUIET_BEATS = 600 };
+void pool_beat(struct pool *p);
 void pool_pause(struct pool *p);
 void pool_resume(struct pool *p);
 

@@ -81,8 +81,11 @@ enum rc pool_on_frame(void *user, const struct frame *f, struct err *e)
 {
     struct pool_worker *w = user;
     struct pool *p = w->pool;
+    w->quiet = 0;
     if (f->type == MSG_TROUBLE)
         return took_trouble(p, f, e);
+    if (f->type == MSG_PONG)
+        return msg_get_empty(f, e);
     struct pool_job *j = pool_find_job(p, f->id);
     if (j == NULL || j->worker != w)
         return breach(e, f, "about a job that it does not have");

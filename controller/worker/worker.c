@@ -308,6 +308,7 @@ static enum rc on_frame(void *user, const struct frame *f, struct err *e)
     case MSG_CANCEL: return took_cancel(w, f, e);
     case MSG_PAUSE:
     case MSG_RESUME: return took_pause(w, f, e);
+    case MSG_PING: said(w, msg_put_empty(chan_out(&w->chan), MSG_PONG, 0)); return RC_OK;
     default: return err_set(e, RC_PROTO, "message %u is not for a worker", f->type);
     }
 }

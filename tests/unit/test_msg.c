@@ -120,6 +120,8 @@ static enum rc get_any(const struct frame *f)
         return rc;
     case MSG_PAUSE:
     case MSG_RESUME:
+    case MSG_PING:
+    case MSG_PONG:
     case MSG_SENT:
     case MSG_AUTHENTICATED: return msg_get_empty(f, NULL);
     default: return RC_PROTO;

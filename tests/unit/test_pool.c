@@ -182,6 +182,9 @@ static void run_command(struct session *s)
         try_to_escape(text, sizeof text);
         send_text(s, false, text);
         finish(s, PROBLEM_NONE, 0);
+    } else if (strcmp(c, "loop") == 0) {
+        for (;;)
+            pause();
     } else if (strcmp(c, "die") == 0) {
         raise(SIGKILL);
     } else {
@@ -694,6 +697,41 @@ static void sent_is_told_before_it_is_true(void **state)
     close_pool(&f);
 }
 
+static void on_beat_timer(uv_timer_t *h)
+{
+    pool_beat(h->data);
+}
+
+/* As a host would by an endless loop in the library. */
+static void a_stuck_worker_is_ended(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uv_timer_t beat;
+    open_pool(&f, 1);
+    uv_timer_init(&f.loop, &beat);
+    beat.data = f.pool;
+    start(&f, 1, "hang");
+    start(&f, 2, "ok");
+    run_until_done(&f, 1);
+    /* One that only has nothing to say answers: more beats than it may be quiet for. */
+    for (int i = 0; i < 3 * POOL_QUIET_BEATS / POOL_PING_BEATS; i++) {
+        for (int j = 0; j < POOL_PING_BEATS; j++)
+            pool_beat(f.pool);
+        uv_timer_start(&beat, on_beat_timer, 50, 0);
+        while (uv_is_active((uv_handle_t *)&beat))
+            uv_run(&f.loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(f.jobs[1].done, 0);
+    start(&f, 3, "loop");
+    uv_timer_start(&beat, on_beat_timer, 1, 1);
+    run_until_done(&f, 2);
+    assert_int_equal(f.jobs[3].result.outcome.problem, PROBLEM_WORKER_LOST);
+    assert_non_null(strstr(f.jobs[1].result.outcome.detail, "stuck"));
+    uv_close((uv_handle_t *)&beat, NULL);
+    close_pool(&f);
+}
+
 static void a_worker_that_lies_is_ended(void **state)
 {
     (void)state;
@@ -880,6 +918,7 @@ int main(void)
         cmocka_unit_test(a_bad_key_is_told),
         cmocka_unit_test(a_killed_worker_costs_its_own_jobs),
         cmocka_unit_test(sent_is_told_before_it_is_true),
+        cmocka_unit_test(a_stuck_worker_is_ended),
         cmocka_unit_test(a_worker_that_lies_is_ended),
         cmocka_unit_test(survives_the_terminal),
         cmocka_unit_test(a_worker_is_shut_in),

@@ -108,8 +108,12 @@ static void stragglers(struct progress *p, const struct progress_view *v)
         else
             snprintf(text, sizeof text, "%s%s (%.20s %llus)", before, name, phase,
                      (unsigned long long)(v->straggler_ms[i] / 1000));
-        if (!part(p, text))
-            return;
+        if (part(p, text))
+            continue;
+        snprintf(text, sizeof text, "%s%s", before, name); /* a narrow terminal: at least who */
+        if (i == 0)
+            part(p, text);
+        return;
     }
 }
 

@@ -143,6 +143,11 @@ static void progress_redraws_within_the_width(void **state)
     progress_draw(p, &v);
     assert_string_equal(c.data, "\r306/500 ok 301 failed 5 \xc2\xb7 running 128 \xc2\xb7 waiting "
                                 "for web61 (auth 14s)\033[K");
+    c.len = 0;
+    sink.columns = 64; /* no room for the phase */
+    progress_draw(p, &v);
+    assert_string_equal(c.data, "\r306/500 ok 301 failed 5 \xc2\xb7 running 128 \xc2\xb7 waiting "
+                                "for web61\033[K");
     progress_erase(p);
     c.len = 0;
     v.straggler_ms = ms;

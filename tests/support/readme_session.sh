@@ -25,6 +25,6 @@ tell 'muster hosts --fold all'
 tell 'muster run -o group web -- uname -sr'
 tell "muster run -o group web -- 'test \$MUSTER_RANK -lt 18 || { echo cannot open /etc/foo >&2; exit 3; }'"
 tell 'muster run -o group all -- uptime -p'
-tell "muster run -o json web1,refused1 -- hostname | jq -c '.results[] | {host, status, problem, stdout}'"
-tell 'muster history'
 tell 'muster retry last --unreachable'
+tell "muster run -o json -q web1,refused1 -- hostname | jq -c '.results[] | {host, status, problem, stdout}'"
+tell 'muster history'

@@ -145,7 +145,7 @@ const struct option_def option_table[] = {
      65536, 0, "",
      "Output kept in memory for the whole run (256M); what is over goes to the record's files"},
     {'q', "quiet", NULL, GROUP_OUTPUT, V_PRINT | V_HISTORY, OPTION_KEY, set_flag, AT(output.quiet),
-     0, 0, "", "No summary of what was ok"},
+     0, 0, "", "No hints, no hosts without output, no summary when every host is ok"},
     {'v', "verbose", NULL, GROUP_OUTPUT, V_ALL, 0, set_verbose, AT(output.verbose), 0, 0, "",
      "Shorten no list of hosts or lines; -vv also tells each step on standard error"},
     {0, "color", "WHEN", GROUP_OUTPUT, V_ALL, OPTION_KEY, set_tri, AT(color), 0, 0,

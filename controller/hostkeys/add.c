@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "controller/hostkeys/index.h"
@@ -38,11 +40,18 @@ static void make_folder(const char *path)
     mem_free(folder);
 }
 
+/* flock has no bound of its own, and a program that never lets go would hold the run for ever:
+ * hence the asking again and again. */
 static int lock(int fd)
 {
-    while (flock(fd, LOCK_EX) != 0)
-        if (errno != EINTR)
+    static const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+    uint64_t end = clock_ms() + HOSTKEYS_LOCK_MS;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK && clock_ms() < end)
+            nanosleep(&pause, NULL);
+        else if (errno != EINTR)
             return -1;
+    }
     return 0;
 }
 
@@ -64,6 +73,8 @@ static enum rc open_locked(const char *path, int *out, struct err *e)
         if (lock(fd) != 0) {
             int sys = errno;
             close(fd);
+            if (sys == EWOULDBLOCK)
+                return err_set(e, RC_LIMIT, "%s: another program has it locked", path);
             return err_sys(e, sys, "%s: lock", path);
         }
         if (still_there(fd, path)) {
@@ -212,6 +223,16 @@ static enum rc add_locked(struct hostkeys *hk, int fd, const char *path, const c
     if (a.verdict != HOSTKEYS_UNKNOWN && a.verdict != HOSTKEYS_CA_ONLY)
         return refuse(&a, host, e);
     return append(hk, fd, path, file, line, e);
+}
+
+enum rc hostkeys_await_lock(const char *path, struct err *e)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return RC_OK; /* to be made, or hostkeys_add says why not */
+    bool held = lock(fd) != 0 && errno == EWOULDBLOCK;
+    close(fd);
+    return held ? err_set(e, RC_LIMIT, "%s: another program has it locked", path) : RC_OK;
 }
 
 enum rc hostkeys_add(struct hostkeys *hk, const char *path, const char *host, uint16_t port,

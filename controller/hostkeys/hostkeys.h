@@ -89,10 +89,15 @@ void hostkeys_types(const struct hostkeys *hk, const char *host, uint16_t port, 
  * when the very same key is on record by now (nothing is written then); RC_EXISTS when another key
  * is, or this one is revoked; RC_CONFIG when the name cannot be written as a host name (blanks,
  * commas, wildcards); RC_SYS; RC_NOMEM (after a write that succeeded the line stays in the file).
- * Waits for the lock: not on the loop. */
+ * Waits for the lock, HOSTKEYS_LOCK_MS at most (then RC_LIMIT): not on the loop. */
+enum { HOSTKEYS_LOCK_MS = 3000 };
 enum rc hostkeys_add(struct hostkeys *hk, const char *path, const char *host, uint16_t port,
                      const char *key_type, const void *blob, size_t blob_len, bool hashed,
                      struct err *e);
+
+/* Waits until nobody holds the file's lock, without taking it: RC_OK, or RC_LIMIT after
+ * HOSTKEYS_LOCK_MS. For a caller that must not keep others from the index meanwhile. */
+enum rc hostkeys_await_lock(const char *path, struct err *e);
 
 /* "SHA256:…" as ssh-keygen -l shows it; dst holds at least 64 bytes. Returns dst. */
 char *hostkeys_fingerprint(char *dst, const void *blob, size_t blob_len);

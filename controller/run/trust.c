@@ -2,6 +2,7 @@
 #include "controller/run/trust.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,9 @@ struct trust {
     uv_loop_t *loop;
     trust_fn fn;
     void *user;
-    unsigned adding; /* additions on their way: the loop must not wait for the lock */
-    unsigned busy;   /* questions on threads */
+    unsigned adding;        /* additions on their way: the loop must not wait for the lock */
+    unsigned busy;          /* questions on threads */
+    atomic_bool locked_out; /* the file stays locked: nobody else waits for it */
     bool closed;
 };
 
@@ -210,7 +212,17 @@ static void work(uv_work_t *w)
 {
     struct question *q = w->data;
     struct trust *t = q->trust;
+    if (q->add && atomic_load(&t->locked_out)) {
+        q->added = err_set(&q->err, RC_LIMIT, "%s: another program has it locked", t->append_path);
+        return;
+    }
     if (q->add) {
+        /* The wait for the file is not one for the index: checks go on meanwhile. */
+        q->added = hostkeys_await_lock(t->append_path, &q->err);
+        if (q->added != RC_OK) {
+            atomic_store(&t->locked_out, q->added == RC_LIMIT);
+            return;
+        }
         pthread_rwlock_wrlock(&t->lock);
         q->added = hostkeys_add(t->index, t->append_path, q->name, q->port, q->key_type, q->blob,
                                 q->len, false, &q->err);

@@ -225,7 +225,9 @@ static void fit_fanout(struct sched_opts *s, unsigned workers)
     struct rlimit lim;
     if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_max == RLIM_INFINITY)
         return;
-    uint64_t room = lim.rlim_max > 128 ? (uint64_t)(lim.rlim_max - 64) * workers : 64;
+    uint64_t own = lim.rlim_max > 128 ? 64 : 24;
+    uint64_t each = lim.rlim_max > own ? lim.rlim_max - own : 1;
+    uint64_t room = each < POOL_FEW ? each : each * workers; /* few stay in one worker */
     if (s->fanout <= room)
         return;
     log_warn("the limit of %llu open files leaves room for %llu hosts at a time: --fanout lowered "

@@ -33,12 +33,12 @@ static const char *message_of(const struct output *o, uint32_t target)
     return h->detail;
 }
 
-/* Before there is a connection details differ by nothing but the address: a rack that is down is
- * one row. */
+/* Where there was no connection to speak of, details differ by nothing but the address: a rack that
+ * is down is one row. */
 static bool tells_apart(const struct output *o, uint32_t target)
 {
     const struct done_host *h = &o->hosts[target];
-    return h->sent || h->phase > PHASE_CONNECT;
+    return h->sent || (h->phase > PHASE_CONNECT && h->problem != PROBLEM_CONNECTION_RESET);
 }
 
 static void row_key(const struct output *o, uint32_t target, bool with_message,

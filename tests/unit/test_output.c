@@ -322,7 +322,7 @@ static void one_hosts_fingerprint_is_not_everyones(void **state)
 {
     (void)state;
     struct fix f;
-    fix_init(&f, 10, "n", 2);
+    fix_init(&f, 12, "n", 2);
     f.opts.quiet = true;
     fix_open(&f);
     refused(&f, 0, PROBLEM_HOST_KEY_CHANGED, PHASE_HOST_KEY, "offers SHA256:a");
@@ -335,14 +335,18 @@ static void one_hosts_fingerprint_is_not_everyones(void **state)
     }
     refused(&f, 8, PROBLEM_CONNECT_REFUSED, PHASE_CONNECT, "connect to 10.0.0.8");
     refused(&f, 9, PROBLEM_CONNECT_REFUSED, PHASE_CONNECT, "connect to 10.0.0.9");
+    refused(&f, 10, PROBLEM_CONNECTION_RESET, PHASE_BANNER, "connect to 10.0.0.10");
+    refused(&f, 11, PROBLEM_CONNECTION_RESET, PHASE_BANNER, "connect to 10.0.0.11");
     fix_finish(&f);
     assert_err(&f, "unreachable   2  n09 n10              connect-refused   "
                    "such as n09: connect to 10.0.0.8\n"
+                   "unreachable   2  n11 n12              connection-reset  "
+                   "such as n11: connect to 10.0.0.10\n"
                    "host-key      5  n[04-08]             host-key-unknown  "
                    "5 different messages, such as n04: offers SHA256:3\n"
                    "host-key      2  n01 n03              host-key-changed  offers SHA256:a\n"
                    "host-key      1  n02                  host-key-changed  offers SHA256:b\n"
-                   "2 unreachable, 8 host-key in 10.1s\n");
+                   "4 unreachable, 8 host-key in 10.1s\n");
     fix_fini(&f);
 }
 

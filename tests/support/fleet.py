@@ -106,6 +106,16 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
+def nobody_else_writes(path):
+    """Whether only the owner may write the folder and all above it."""
+    while True:
+        if os.stat(path).st_mode & 0o022:
+            return False
+        if path == '/':
+            return True
+        path = os.path.dirname(path)
+
+
 def have_nss_wrapper():
     for d in ('/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib', '/usr/lib64'):
         if os.path.exists(os.path.join(d, NSS_WRAPPER)):
@@ -393,10 +403,14 @@ class Fleet:
 
     def _strict_dir(self):
         """A folder that nobody else may write above, which rules out /tmp: tinysshd looks."""
-        base = '/run' if os.getuid() == 0 else os.environ.get('XDG_RUNTIME_DIR')
-        if not base or not os.access(base, os.W_OK):
-            base = os.path.join(self.user.pw_dir, '.cache')
-            os.makedirs(base, exist_ok=True)
+        cache = os.path.join(self.user.pw_dir, '.cache')
+        for base in ('/run', os.environ.get('XDG_RUNTIME_DIR', ''), '/var/cache', cache):
+            if base == cache:
+                os.makedirs(base, mode=0o700, exist_ok=True)
+            if os.access(base, os.W_OK) and nobody_else_writes(base):
+                break
+        else:
+            raise FleetError(f'tinysshd wants a home below which only its owner writes; {cache} is not such')
         self._elsewhere.append(tempfile.mkdtemp(prefix='fleet-', dir=base))
         return self._elsewhere[-1]
 

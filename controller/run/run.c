@@ -236,21 +236,12 @@ static void fit_fanout(struct sched_opts *s, unsigned workers)
     s->fanout = (uint32_t)room;
 }
 
-static void digest_text(const char *text, char *dst, size_t cap)
-{
-    uint8_t sum[32];
-    char hex[65];
-    crypto_generichash(sum, sizeof sum, (const uint8_t *)text, strlen(text), NULL, 0);
-    sodium_bin2hex(hex, sizeof hex, sum, sizeof sum);
-    snprintf(dst, cap, "blake2b:%s", hex);
-}
-
 static enum rc open_record(struct run *r, struct err *e)
 {
     const struct options *o = r->options;
     struct strings argv = {0};
     struct buf state, replay;
-    char digest[96];
+    char digest[RECORD_DIGEST];
     buf_init(&state, 8192);
     buf_init(&replay, 1 << 20);
     enum rc rc = record_state_dir(o->state_dir, &state, e);
@@ -259,7 +250,7 @@ static enum rc open_record(struct run *r, struct err *e)
     if (rc == RC_OK)
         rc = options_safe_argv(r->plan->options, &argv, e);
     if (rc == RC_OK) {
-        digest_text(r->plan->command_text, digest, sizeof digest);
+        record_digest(digest, r->plan->command_text, strlen(r->plan->command_text));
         struct record_start start = {
             .command = o->no_log_command ? NULL : r->plan->command_text,
             .command_digest = digest,

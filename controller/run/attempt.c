@@ -91,14 +91,16 @@ static size_t server_key(const union resolve_addr *addr, uint8_t key[18])
     return 6;
 }
 
-static void hand_over(struct attempt *a);
+static bool hand_over(struct attempt *a);
 
+/* Until one of those that wait takes the place: with no worker left none does, however many. */
 static void leave_gate(struct run *r, uint32_t target)
 {
-    uint32_t next;
-    if (gate_release(r->gate, target, &next) && r->attempts[next] != NULL &&
-        r->attempts[next]->state == ATTEMPT_GATED)
-        hand_over(r->attempts[next]);
+    for (uint32_t next; gate_release(r->gate, target, &next); target = next) {
+        must(r->attempts[next] != NULL && r->attempts[next]->state == ATTEMPT_GATED);
+        if (hand_over(r->attempts[next]))
+            return;
+    }
 }
 
 static void enter_gate(struct attempt *a)
@@ -110,8 +112,8 @@ static void enter_gate(struct attempt *a)
     a->phase = PHASE_CONNECT;
     if (gate_acquire(a->run->gate, key, len, a->target, &granted, NULL) != RC_OK)
         fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_CONNECT, "out of memory");
-    else if (granted)
-        hand_over(a);
+    else if (granted && !hand_over(a))
+        leave_gate(a->run, a->target);
 }
 
 /* ---- the worker ---- */
@@ -152,15 +154,15 @@ static enum rc start_job(struct attempt *a, const char *types, struct buf *line,
     return pool_start(r->pool, a->job, &spec, e);
 }
 
-static void hand_over(struct attempt *a)
+/* false: it failed, and its place is to be given back. */
+static bool hand_over(struct attempt *a)
 {
     struct run *r = a->run;
     const struct target *t = target_of(a);
     char types[256];
     if (budget_left(a) == 0) {
-        leave_gate(r, a->target);
         fail(a, PROBLEM_CONNECT_TIMEOUT, PHASE_CONNECT, "the connect bound was used up");
-        return;
+        return false;
     }
     if (a->retry_types[0] != '\0')
         memcpy(types, a->retry_types, sizeof types);
@@ -175,12 +177,12 @@ static void hand_over(struct attempt *a)
     enum rc rc = start_job(a, types, &line, &e);
     buf_fini(&line);
     if (rc == RC_OK)
-        return;
-    leave_gate(r, a->target);
+        return true;
     if (rc == RC_NOTFOUND)
         fail(a, PROBLEM_WORKER_DIED, PHASE_CONNECT, "no worker process is left");
     else
         fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_CONNECT, "%s", e.msg);
+    return false;
 }
 
 /* Is it this address that failed, and is there another? */

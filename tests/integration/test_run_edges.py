@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 
@@ -133,7 +134,7 @@ class Edges(MusterCase):
         with open(f.inventory, 'w') as out:
             out.write('\n'.join(lines) + '\n')
         p = self.start_on(f, '--connect-timeout', '1000s', '-f', str(count), '--yes', '--retries', '0',
-                          '--no-breaker', 'all', '--', 'true')
+                          '--no-breaker', 'all', '--', 'true', preexec_fn=small_stack)
         self.wait_for(lambda: connections(host.port) == 8, 'eight connections')
         for pid in processes_of(p.pid)[1:]:
             os.kill(pid, signal.SIGKILL)
@@ -160,6 +161,11 @@ class Edges(MusterCase):
             except subprocess.TimeoutExpired:
                 pass
         self.assertIn(p.poll(), (130, -signal.SIGINT), 'Ctrl-C again and again, and it stays')
+
+
+def small_stack():
+    """What is deep for many hosts is then too deep."""
+    resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 20))
 
 
 def connections(port):

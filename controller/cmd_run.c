@@ -198,6 +198,7 @@ static int print_plan(const struct plan_parts *p)
     struct buf line, shown;
     struct err e = {0};
     uint32_t total = (uint32_t)p->selection.count;
+    char count[NUM_TEXT];
     buf_init(&line, 2 * WRAP_MAX);
     buf_init(&shown, 8 * WRAP_MAX);
     for (uint32_t i = 0; i < total; i++)
@@ -206,7 +207,8 @@ static int print_plan(const struct plan_parts *p)
     if (rc == RC_OK)
         rc = str_escape(&shown, line.data, line.len, STR_KEEP_NEWLINE | STR_KEEP_TAB);
     if (rc == RC_OK)
-        printf("\nThe first host would be sent:\n  %.*s\nNothing was sent.\n", (int)shown.len,
+        printf("\n%s host%s. The first would be sent:\n  %.*s\nNothing was sent.\n",
+               num_count_text(count, total), total == 1 ? "" : "s", (int)shown.len,
                (const char *)shown.data);
     buf_fini(&line);
     buf_fini(&shown);

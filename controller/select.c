@@ -80,19 +80,36 @@ static enum rc add_stdin(const struct names *n, struct err *e)
     return rc == RC_OK ? add_lines(n, list, "standard input", e) : rc;
 }
 
-/* "root@web1" would be looked up as a name of its own. */
-static enum rc refuse_users(const struct hostset *s, struct err *e)
+/* "web1:2222" has one colon and a number behind it; "::1" and "fe80::1" have more colons. */
+static bool has_port(const char *name)
+{
+    const char *colon = strchr(name, ':');
+    return colon != NULL && colon[1] != '\0' &&
+           strspn(colon + 1, "0123456789") == strlen(colon + 1);
+}
+
+/* What other tools let people write into a host's name would be looked up as part of it. */
+static enum rc refuse_parts(const struct hostset *s, struct err *e)
 {
     char shown[128];
     for (size_t i = 0; i < hostset_count(s); i++) {
-        const char *name = hostset_at(s, i), *at = strchr(name, '@');
-        if (at == NULL)
+        const char *name = hostset_at(s, i);
+        bool user = strchr(name, '@') != NULL, port = has_port(name);
+        if (!user && !port)
             continue;
         str_escape_to(shown, sizeof shown, name, strlen(name), 0);
-        return err_set(e, RC_USAGE, "-w %s: hosts are named without a user; that is -u USER",
-                       shown);
+        return err_set(e, RC_USAGE, "-w %s: hosts are named without a %s; that is %s", shown,
+                       user ? "user" : "port",
+                       user ? "-u USER" : "-p PORT, or ansible_port in an inventory");
     }
     return RC_OK;
+}
+
+/* "[::1]:22": brackets are ranges here. */
+static bool is_bracketed_address(const char *expr)
+{
+    return expr[0] == '[' && strchr(expr, ':') != NULL && strchr(expr, ']') != NULL &&
+           strspn(expr + 1, "0123456789abcdefABCDEF:.") == strcspn(expr + 1, "]");
 }
 
 enum rc select_names(const struct options *o, hostset_resolve_fn resolve, void *user,
@@ -106,10 +123,14 @@ enum rc select_names(const struct options *o, hostset_resolve_fn resolve, void *
             rc = add_file(&n, expr + 1, e);
         else if (strcmp(expr, "-") == 0)
             rc = add_stdin(&n, e);
+        else if (is_bracketed_address(expr))
+            rc = err_set(e, RC_USAGE,
+                         "-w %.80s: write an address without brackets, and its port as -p PORT",
+                         expr);
         else
             rc = hostset_parse(out, expr, resolve, user, e);
     }
-    return rc == RC_OK ? refuse_users(out, e) : rc;
+    return rc == RC_OK ? refuse_parts(out, e) : rc;
 }
 
 /* --- groups and wildcards in -w --------------------------------------------------------------- */

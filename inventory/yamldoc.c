@@ -47,6 +47,28 @@ static enum rc fail_at(struct composer *c, enum rc rc, struct value_place at, co
     return model_error(c->e, rc, &at, "%s", what);
 }
 
+/* libyaml names what it met; this is what the person most likely did. */
+static const char *likely_cause(const char *problem)
+{
+    static const struct {
+        const char *problem, *cause;
+    } causes[] = {
+        {"cannot start any token",
+         "; a tab? YAML is indented with blanks, and a text that begins with "
+         "@, ` or % needs quotes"},
+        {"mapping values are not allowed", "; a second ': ' on the line? then quote the text"},
+        {"did not find expected key",
+         "; is this line indented as the one above it, and is every quote "
+         "closed?"},
+        {"did not find expected '-'", "; a list goes on with '- ', and indented as it began"},
+        {"could not find expected ':'", "; a key ends with ':'"},
+    };
+    for (size_t i = 0; problem != NULL && i < sizeof causes / sizeof causes[0]; i++)
+        if (strstr(problem, causes[i].problem) != NULL)
+            return causes[i].cause;
+    return "";
+}
+
 static enum rc parser_error(struct composer *c)
 {
     const yaml_parser_t *p = &c->parser;
@@ -56,8 +78,9 @@ static enum rc parser_error(struct composer *c)
     if (p->error == YAML_READER_ERROR) /* no mark: say where in bytes */
         return err_set(c->e, RC_PARSE, "%s: byte %zu: not UTF-8 text (%s)", c->file,
                        p->problem_offset, p->problem ? p->problem : "");
-    return model_error(c->e, RC_PARSE, &at, "%s%s%s", p->problem ? p->problem : "not YAML",
-                       p->context ? " " : "", p->context ? p->context : "");
+    return model_error(c->e, RC_PARSE, &at, "%s%s%s%s", p->problem ? p->problem : "not YAML",
+                       p->context ? " " : "", p->context ? p->context : "",
+                       likely_cause(p->problem));
 }
 
 static enum rc next_event(struct composer *c)
@@ -171,7 +194,9 @@ static enum rc compose_alias(struct composer *c, unsigned depth, const struct va
     const char *name = (const char *)c->event.data.alias.anchor;
     const struct anchor *a = map_gets(&c->anchors, name);
     if (a == NULL)
-        return model_error(c->e, RC_PARSE, &at, "no anchor '&%.80s' stands before this alias",
+        return model_error(c->e, RC_PARSE, &at,
+                           "no anchor '&%.80s' stands before this alias; a text that begins with "
+                           "* needs quotes",
                            name);
     if (a->value == NULL)
         return model_error(c->e, RC_PARSE, &at, "the anchor '&%.80s' holds itself", name);

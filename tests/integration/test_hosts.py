@@ -88,6 +88,10 @@ class Hosts(unittest.TestCase):
         self.assertIn("standard input:2: host set 'b[1' column 2", self.stderr)
         self.muster("-w", "root@web01", code=1)
         self.assertIn("-u USER", self.stderr)
+        for name in ("web01:2222", "[::1]:22"):
+            self.muster("-w", name, code=1)
+            self.assertIn("-p PORT", self.stderr)
+        self.assertEqual(self.muster("-w", "::1"), "::1\n")
         self.assertEqual(self.muster("-w", "n[1-1000000]", "--fold"), "n[1-1000000]\n")
 
     def test_names_with_inventory(self):

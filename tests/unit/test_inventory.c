@@ -234,6 +234,8 @@ static void test_refusals_have_a_place(void **state)
     refuses(INVENTORY_AUTO, "a: {hosts: {5: }}\n", RC_CONFIG, "put quotes around 5");
     refuses(INVENTORY_INI, "[g]\nh\nh x=1 y\n", RC_PARSE, "f.yml:3:1: ");
     refuses(INVENTORY_INI, "[g:children]\nlater\n", RC_CONFIG, "f.yml:2:1: ");
+    refuses(INVENTORY_YAML, "all:\n\thosts:\n", RC_PARSE, "a tab? YAML is indented with blanks");
+    refuses(INVENTORY_YAML, "all:\n  vars: {a: *b}\n", RC_PARSE, "begins with * needs quotes");
     refuses(INVENTORY_INI, "h[1:9:0]\n", RC_PARSE, "f.yml:1:1: ");
     refuses(INVENTORY_INI, "a\xff\n", RC_PARSE, "f.yml:1:1: ");
     refuses(INVENTORY_SCRIPT, "{\"g\": 5}", RC_CONFIG, "f.yml: ");

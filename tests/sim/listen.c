@@ -11,7 +11,12 @@
 
 #include "common/mem.h"
 
-enum { BACKLOG = 4096, SPARE_FDS = 64 };
+enum {
+    BACKLOG = 4096,       /* Linux allows no more unless somebody raised net.core.somaxconn */
+    HOSTS_A_QUEUE = 2048, /* so one queue is not for all: a fan-out of them all must fit */
+    QUEUES = 16,
+    SPARE_FDS = 64
+};
 
 static int failed(int fd)
 {
@@ -52,8 +57,10 @@ static enum rc port_of(int fd, uint16_t *port, struct err *e)
 static enum rc open_all(struct listeners *l, const struct options *o, bool each, struct err *e)
 {
     struct rlimit files;
-    size_t want = (size_t)o->processes * (each ? o->hosts : 1);
-    *l = (struct listeners){.per_process = each ? o->hosts : 1, .port = o->port};
+    size_t queues = 1 + o->hosts / HOSTS_A_QUEUE;
+    queues = each ? o->hosts : queues < QUEUES ? queues : QUEUES;
+    size_t want = o->processes * queues;
+    *l = (struct listeners){.per_process = queues, .port = o->port};
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && want + SPARE_FDS > files.rlim_cur)
         return err_set(e, RC_SYS,
                        "one listener for each of %u hosts in %u processes passes the limit of %llu "

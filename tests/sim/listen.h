@@ -1,9 +1,10 @@
 /* Sockets that listen on all addresses of the fleet, and nowhere else.
  *
- * One socket for all of them: bound to every address, but to the loopback interface alone
- * (SO_BINDTODEVICE, which Linux grants to any user since 5.7), so that no packet from outside can
- * meet it; whoever accepts looks at the address as well. Where that is refused, or on request, one
- * socket for each address, up to the limit of descriptors.
+ * One socket for all of them (a few, sharing the port, where there are thousands): bound to every
+ * address, but to the loopback interface alone (SO_BINDTODEVICE, which Linux grants to any user
+ * since 5.7), so that no packet from outside can meet it; whoever accepts looks at the address as
+ * well. Where that is refused, or on request, one socket for each address, up to the limit of
+ * descriptors.
  */
 #ifndef TESTS_SIM_LISTEN_H
 #define TESTS_SIM_LISTEN_H

@@ -502,8 +502,8 @@ void peer_accept(struct server *s, int fd, uint32_t host)
     p->fault = (enum fault)s->plan->faults[host];
     p->fd = fd;
     s->live++;
-    if (s->o->latency_ms > 0) /* the kernel has answered the SYN; a far host had not yet */
-        uv_timer_start(&p->delay, on_connected, s->o->latency_ms, 0);
+    if (s->o->latency_ms > 0) /* for the SYN, which the kernel has answered, and for the banner */
+        uv_timer_start(&p->delay, on_connected, 2 * s->o->latency_ms, 0);
     else
         on_connected(&p->delay);
 }

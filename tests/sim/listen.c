@@ -46,7 +46,7 @@ static int open_one(uint32_t address, uint16_t port)
 
 static enum rc port_of(int fd, uint16_t *port, struct err *e)
 {
-    struct sockaddr_in a;
+    struct sockaddr_in a = {0};
     socklen_t len = sizeof a;
     if (getsockname(fd, (struct sockaddr *)&a, &len) != 0)
         return err_sys(e, errno, "getsockname");

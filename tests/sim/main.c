@@ -63,7 +63,7 @@ static void on_knock(uv_poll_t *poll, int status, int events)
     int listener = *(const int *)poll->data;
     (void)status, (void)events;
     for (int i = 0; i < ACCEPTS; i++) {
-        struct sockaddr_in a;
+        struct sockaddr_in a = {0};
         socklen_t len = sizeof a;
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE) && server.live > 0)
@@ -218,7 +218,7 @@ static int run(const struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o;
+    static struct options o;
     struct err e = {0};
     pid_t parent = getppid();
     prctl(PR_SET_PDEATHSIG, SIGTERM);

@@ -12,6 +12,7 @@ int cmd_hosts(struct options *o);
 int cmd_history(struct options *o);
 int cmd_show(struct options *o);
 int cmd_retry(struct options *o);
+int cmd_vault(struct options *o);
 
 /* Shows an error once: "muster: MESSAGE" on stderr; returns the exit code for it (1). */
 int cmd_fail(const struct err *e);

@@ -32,6 +32,12 @@ static enum rc put_verbs(struct buf *out)
     return rc == RC_OK ? buf_puts(out, "help") : rc;
 }
 
+/* Words that stand first behind a verb. */
+static const char *first_words(enum verb v)
+{
+    return v == VERB_VAULT ? "encrypt decrypt view edit rekey" : "";
+}
+
 /* What bash runs to complete a value. */
 static const char *bash_action(const struct option_def *d)
 {
@@ -80,7 +86,8 @@ static enum rc bash(struct buf *out)
     for (int v = 0; rc == RC_OK && v < VERB_COUNT; v++) {
         if (verb_name((enum verb)v) == NULL)
             continue;
-        rc = buf_printf(out, "    %s) COMPREPLY=($(compgen -W \"", verb_name((enum verb)v));
+        rc = buf_printf(out, "    %s) COMPREPLY=($(compgen -W \"%s ", verb_name((enum verb)v),
+                        first_words((enum verb)v));
         if (rc == RC_OK)
             rc = put_spellings(out, (enum verb)v);
         if (rc == RC_OK)
@@ -148,6 +155,9 @@ static enum rc zsh_verb(struct buf *out, enum verb v)
         if (rc == RC_OK && d->letter)
             rc = zsh_spec(out, d, false);
     }
+    if (rc == RC_OK && *first_words(v) != '\0')
+        return buf_printf(out, " \\\n        '1: :(%s)' '*: :_files'\n        ;;\n",
+                          first_words(v));
     return rc == RC_OK ? buf_puts(out, " \\\n        '*: :_muster_hosts'\n        ;;\n") : rc;
 }
 
@@ -204,7 +214,8 @@ static enum rc fish(struct buf *out)
     if (rc == RC_OK)
         rc = put_verbs(out);
     if (rc == RC_OK)
-        rc = buf_puts(out, "'\n");
+        rc = buf_printf(out, "'\ncomplete -c muster -n '__fish_seen_subcommand_from %s' -a '%s'\n",
+                        verb_name(VERB_VAULT), first_words(VERB_VAULT));
     for (size_t i = 0; rc == RC_OK && i < option_count; i++)
         rc = fish_option(out, &option_table[i]);
     return rc;

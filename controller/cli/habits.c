@@ -100,7 +100,6 @@ static const struct habit verbs[] = {
     {"serve", LATER},
     {"stats", LATER},
     {"sweep", LATER},
-    {"vault", LATER},
     {"exec", "type: muster run PATTERN -- COMMAND"},
     {"list", "type: muster hosts PATTERN"},
     {"nodeset", "type: muster hosts --fold or --expand"},

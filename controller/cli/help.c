@@ -98,6 +98,9 @@ static const char *verb_words(enum verb v)
     case VERB_RETRY:
         return "RUN is an id of 'muster history', the beginning of one, last, or -2 for the one\n"
                "before the last.\n";
+    case VERB_VAULT:
+        return "ACTION is encrypt, decrypt, view, edit or rekey. Without FILE: standard input to\n"
+               "standard output.\n";
     default: return "";
     }
 }

@@ -29,6 +29,7 @@ static void set_defaults(struct options *o)
     o->guard = 50;
     o->history_max = 20;
     o->dashes_at = -1;
+    o->vault_key.fd = o->new_vault_key.fd = UINT32_MAX;
     o->output.max_output = 1024 * 1024;
     o->output.max_memory = 256 * 1024 * 1024;
 }
@@ -187,7 +188,8 @@ static enum rc check_dashes(int argc, char **argv, int first, bool *asks_help, s
 static enum rc take_word(struct options *o, const char *value, struct err *e)
 {
     switch (o->verb) {
-    case VERB_HOSTS: return options_add(o, &o->words, value, e);
+    case VERB_HOSTS:
+    case VERB_VAULT: return options_add(o, &o->words, value, e);
     case VERB_HISTORY:
         return err_set(e, RC_USAGE, "history takes no words ('%.60s'); muster show %.60s", value,
                        value);
@@ -208,7 +210,7 @@ static enum rc take_rest(struct options *o, struct words *words, struct err *e)
     o->after_dashes = true;
     o->dashes_at = words->at - 1;
     if (o->verb != VERB_RUN && o->verb != VERB_RETRY && o->verb != VERB_HOSTS &&
-        words->at < words->argc)
+        o->verb != VERB_VAULT && words->at < words->argc)
         return err_set(e, RC_USAGE, "'muster %s' takes no command after --", verb_name(o->verb));
     while (words->at < words->argc) {
         enum rc rc = options_add(o, &o->words, words->argv[words->at++], e);
@@ -302,6 +304,8 @@ static enum rc check_together(struct options *o, struct err *e)
 {
     if (o->verb == VERB_RUN)
         return check_run(o, e);
+    if (o->verb == VERB_VAULT)
+        return vault_words_settle(o, e);
     if (o->verb == VERB_RETRY && o->pattern == NULL)
         return err_set(e, RC_USAGE, "which run? muster retry last, or an id of muster history");
     if (o->verb == VERB_SHOW && o->pattern == NULL)
@@ -347,7 +351,7 @@ static enum rc unknown_verb(const char *word, struct err *e)
     if (best != NULL)
         return err_set(e, RC_USAGE, "unknown verb '%.40s'; did you mean 'muster %s'?", word, best);
     return err_set(e, RC_USAGE,
-                   "unknown verb '%.40s'; muster run, hosts, history, show, retry or help "
+                   "unknown verb '%.40s'; muster run, hosts, history, show, retry, vault or help "
                    "(to run a command: muster run PATTERN -- %.40s)",
                    word, word);
 }
@@ -389,7 +393,7 @@ static enum rc take_first(struct options *o, int argc, char **argv, bool *done, 
     *done = true;
     if (argc < 2)
         return err_set(e, RC_USAGE,
-                       "which verb? run, hosts, history, show, retry or help; "
+                       "which verb? run, hosts, history, show, retry, vault or help; "
                        "try: muster run PATTERN -- COMMAND");
     const char *word = argv[1];
     if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)

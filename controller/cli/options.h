@@ -24,6 +24,7 @@ enum verb {
     VERB_HISTORY,
     VERB_SHOW,
     VERB_RETRY,
+    VERB_VAULT,
     VERB_HELP, /* --help, help VERB: text is ready, exit 0 */
     VERB_VERSION,
     VERB_COUNT
@@ -60,6 +61,20 @@ enum hosts_view {
     HOSTS_VARS,
     HOSTS_GRAPH,
     HOSTS_JSON
+};
+
+enum vault_action {
+    VAULT_ENCRYPT,
+    VAULT_DECRYPT,
+    VAULT_VIEW,
+    VAULT_EDIT,
+    VAULT_REKEY,
+    VAULT_ACTION_COUNT
+};
+
+struct vault_key_options {      /* where a key comes from; never the key */
+    const char *file, *command; /* NULL: not given */
+    uint32_t fd;                /* UINT32_MAX: not given */
 };
 
 struct options {
@@ -118,9 +133,14 @@ struct options {
                                     PATTERN and -w say; -l, -x and --where narrow them further */
     bool exact_implicit;         /* exact hosts that no source names are added, as -w does */
     const char *retry_of;        /* id of the run that this one repeats, or NULL */
+    /* vault */
+    enum vault_action vault_action;
+    struct vault_key_options vault_key, new_vault_key; /* --vault-key, --new-vault-key */
+    const char *vault_name;                            /* --name, or NULL */
+    const char *vault_like;                            /* --like, or NULL */
     /* words */
     const char *pattern;  /* run: PATTERN; show, retry: RUN */
-    struct strings words; /* hosts: PATTERNs; run: COMMAND and its ARGs after -- */
+    struct strings words; /* hosts: PATTERNs; vault: FILEs; run: COMMAND and its ARGs after -- */
     bool after_dashes;    /* "--" was given */
     int dashes_at;        /* its place in argv, or -1 */
     const char *program;  /* argv[0] */

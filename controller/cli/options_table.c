@@ -12,6 +12,7 @@
 #define V_HISTORY (1u << VERB_HISTORY)
 #define V_SHOW    (1u << VERB_SHOW)
 #define V_RETRY   (1u << VERB_RETRY)
+#define V_VAULT   (1u << VERB_VAULT)
 #define V_START   (V_RUN | V_RETRY)          /* what touches hosts */
 #define V_PRINT   (V_RUN | V_RETRY | V_SHOW) /* what shows results */
 #define V_ALL     (V_START | V_HOSTS | V_HISTORY | V_SHOW)
@@ -191,13 +192,34 @@ const struct option_def option_table[] = {
     {0, "all-not-ok", NULL, GROUP_RETRY, V_RETRY, 0, set_retry_status, 0, STATUS_COUNT, 0, "",
      "Every host that is not ok; the default"},
 
+    /* vault */
+    {0, "vault-key", "FILE", GROUP_VAULT, V_VAULT, 0, set_string, AT(vault_key.file), 0, 0, "@file",
+     "File that holds the vault's key and that only you can read. Default: the systemd credential "
+     "muster-vault, then a question on the terminal"},
+    {0, "vault-key-fd", "N", GROUP_VAULT, V_VAULT, 0, set_u32, AT(vault_key.fd), 0, 65535, "",
+     "Read the vault's key from descriptor N"},
+    {0, "vault-key-command", "CMD", GROUP_VAULT, V_VAULT, 0, set_string, AT(vault_key.command), 0, 0,
+     "", "Take what CMD prints as the vault's key; CMD is cut at blanks, no shell sees it"},
+    {0, "new-vault-key", "FILE", GROUP_VAULT, V_VAULT, 0, set_string, AT(new_vault_key.file), 0, 0,
+     "@file", "rekey: file that holds the new key. Default: a question on the terminal"},
+    {0, "new-vault-key-fd", "N", GROUP_VAULT, V_VAULT, 0, set_u32, AT(new_vault_key.fd), 0, 65535, "",
+     "rekey: read the new key from descriptor N"},
+    {0, "new-vault-key-command", "CMD", GROUP_VAULT, V_VAULT, 0, set_string,
+     AT(new_vault_key.command), 0, 0, "", "rekey: take what CMD prints as the new key"},
+    {0, "name", "NAME", GROUP_VAULT, V_VAULT, 0, set_string, AT(vault_name), 0, 0, "",
+     "The value of the variable NAME, instead of a file: encrypt prints it for YAML, view and edit "
+     "find it in FILE"},
+    {0, "like", "FILE", GROUP_VAULT, V_VAULT, 0, set_string, AT(vault_like), 0, 0, "@file",
+     "encrypt: with the key of what is sealed in FILE, which is checked; both then open with one "
+     "derivation"},
+
     /* other */
     {0, "last", "N", GROUP_OTHER, V_HISTORY, 0, set_last, 0, 1, 1000000, "",
      "How many runs to list, newest first (20)"},
     {0, "state", "DIR", GROUP_OTHER, V_START | V_HISTORY | V_SHOW, OPTION_KEY | OPTION_PATH,
      set_string, AT(state_dir), 0, 0, "@dir",
      "Where records of runs are kept ($XDG_STATE_HOME/muster, or ~/.local/state/muster)"},
-    {'h', "help", NULL, GROUP_OTHER, V_ALL, 0, set_help, 0, 0, 0, "", "Show help on the verb"},
+    {'h', "help", NULL, GROUP_OTHER, V_ALL | V_VAULT, 0, set_help, 0, 0, 0, "", "Show help on the verb"},
 };
 /* clang-format on */
 const size_t option_count = sizeof option_table / sizeof option_table[0];

@@ -16,6 +16,7 @@ enum option_group {
     GROUP_OUTPUT,
     GROUP_HOSTS,
     GROUP_RETRY,
+    GROUP_VAULT,
     GROUP_OTHER,
     GROUP_COUNT
 };
@@ -66,6 +67,9 @@ char *option_env_name(char *dst, size_t cap, const struct option_def *d);
  * source a repeatable option adds and any other is replaced. `value` must live as long as *o. */
 enum rc option_apply(struct options *o, const struct option_def *d, const char *value,
                      enum option_source source, struct err *e);
+/* The words of "muster vault ACTION [FILE...]" and the options that go with them. RC_OK, RC_USAGE.
+ * (options_vault.c) */
+enum rc vault_words_settle(struct options *o, struct err *e);
 /* After the last option was set: what follows from several of them. */
 void options_settle(struct options *o);
 /* SOURCE_DEFAULT when it was not given. */

@@ -210,6 +210,17 @@ CHECK(is_retry_all, o->retry_select.count == STATUS_COUNT - 1)
 CHECK(is_retry_before, o->verb == VERB_RETRY && IS(o->pattern, "-2"))
 CHECK(is_last, o->history_max == 5 && o->output.mode == OUTPUT_TABLE)
 CHECK(is_state, IS(o->state_dir, "/s") && IS(o->pattern, "last") && o->output.mode == OUTPUT_GROUP)
+CHECK(is_vault, o->verb == VERB_VAULT && o->vault_action == VAULT_REKEY && o->words.count == 2 &&
+                    IS(o->words.items[1], "g") && IS(o->vault_key.file, "k") &&
+                    IS(o->new_vault_key.command, "c") && o->vault_key.fd == UINT32_MAX)
+CHECK(is_vault_fd, o->vault_action == VAULT_REKEY && o->vault_key.fd == 0 &&
+                       o->new_vault_key.fd == 4 && o->vault_key.file == NULL)
+CHECK(is_vault_command, o->vault_action == VAULT_EDIT && IS(o->vault_key.command, "pass") &&
+                            IS(o->words.items[0], "-f"))
+CHECK(is_vault_new, o->vault_action == VAULT_REKEY && IS(o->new_vault_key.file, "n"))
+CHECK(is_vault_value, o->vault_action == VAULT_ENCRYPT && IS(o->vault_name, "db") &&
+                          IS(o->vault_like, "v.yml") && o->words.count == 0)
+CHECK(is_vault_stdin, o->vault_action == VAULT_VIEW && o->words.count == 0)
 
 static const struct row rows[] = {
     {"muster run -i a --inventory=b all -- x", is_inventory},
@@ -300,6 +311,12 @@ static const struct row rows[] = {
     {"muster retry last --unknown --cancelled", is_retry_odd},
     {"muster retry last --all-not-ok", is_retry_all},
     {"muster retry -2", is_retry_before},
+    {"muster vault rekey f g --vault-key k --new-vault-key-command c", is_vault},
+    {"muster vault rekey f --vault-key-fd 0 --new-vault-key-fd 4", is_vault_fd},
+    {"muster vault edit --vault-key-command pass -- -f", is_vault_command},
+    {"muster vault rekey --new-vault-key n f", is_vault_new},
+    {"muster vault encrypt --name db --like v.yml", is_vault_value},
+    {"muster vault view -", is_vault_stdin},
     {"muster history --last 5", is_last},
     {"muster show --state /s", is_state},
 };
@@ -427,6 +444,19 @@ static void test_wrong_lines(void **state)
         {"muster show a b", "one RUN only"},
         {"muster show last -- x", "takes no command"},
         {"muster retry", "which run?"},
+        {"muster vault", "which action? muster vault encrypt, decrypt"},
+        {"muster vault encrypt_string x", "muster vault encrypt --name NAME"},
+        {"muster vault open f", "'open' is none of encrypt"},
+        {"muster vault edit", "one FILE, not 0"},
+        {"muster vault view a b", "one FILE, not 2"},
+        {"muster vault rekey", "which files?"},
+        {"muster vault rekey --name x f", "--name belongs to"},
+        {"muster vault view --like x f", "--like belongs to encrypt"},
+        {"muster vault view --new-vault-key x f", "--new-vault-key belongs to rekey"},
+        {"muster vault view --vault-key-fd 0", "through another descriptor"},
+        {"muster vault rekey f --vault-key-fd 3 --new-vault-key-fd 3", "cannot give both keys"},
+        {"muster vault encrypt ''", "an empty word names no file"},
+        {"muster run web --vault-key f -- x", "not an option of 'muster run'"},
         {"muster retry last --timeout", "--timed-out"},
         {"muster help rnu", "did you mean 'muster run'"},
         {"muster --completion csh", "bash, zsh or fish"},
@@ -631,6 +661,10 @@ static void test_texts(void **state)
         {"muster --manual options", "*-f*, *--fanout* _N_"},
         {"muster --manual problems", "*connect-refused*"},
         {"muster --completion bash", "complete -o default -F _muster muster"},
+        {"muster --completion bash", "vault) COMPREPLY=($(compgen -W \"encrypt decrypt view"},
+        {"muster --completion zsh", "'1: :(encrypt decrypt view edit rekey)' '*: :_files'"},
+        {"muster --completion fish", "from vault' -a 'encrypt decrypt view edit rekey'"},
+        {"muster help vault", "ACTION is encrypt, decrypt"},
         {"muster --completion zsh", "#compdef muster"},
         {"muster --completion fish", "complete -c muster"},
     };

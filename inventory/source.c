@@ -55,12 +55,13 @@ enum rc source_document(struct inventory *inv, const char *file, const char *tex
     return yamldoc_parse(&inv->arena, file, text, len, out, e);
 }
 
-static const char *sealed_message = "the file is sealed by ansible-vault; open it first";
+static const char *sealed_message = "the file is sealed; open it first (muster vault)";
 
 static bool is_sealed(const char *text, size_t len)
 {
-    static const char mark[] = "$ANSIBLE_VAULT";
-    return len >= sizeof mark - 1 && memcmp(text, mark, sizeof mark - 1) == 0;
+    static const char theirs[] = "$ANSIBLE_VAULT", ours[] = "$MUSTER_VAULT";
+    return (len >= sizeof theirs - 1 && memcmp(text, theirs, sizeof theirs - 1) == 0) ||
+           (len >= sizeof ours - 1 && memcmp(text, ours, sizeof ours - 1) == 0);
 }
 
 static bool starts_with_section(const char *text, size_t len)

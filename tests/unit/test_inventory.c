@@ -241,6 +241,7 @@ static void test_refusals_have_a_place(void **state)
     refuses(INVENTORY_SCRIPT, "{\"g\": 5}", RC_CONFIG, "f.yml: ");
     refuses(INVENTORY_SCRIPT, "nonsense", RC_PARSE, "f.yml:1:");
     refuses(INVENTORY_AUTO, "$ANSIBLE_VAULT;1.1;AES256\n00", RC_OPAQUE, "sealed");
+    refuses(INVENTORY_AUTO, "$MUSTER_VAULT;1\nTVVT\n", RC_OPAQUE, "sealed");
 }
 
 static void test_caps(void **state)

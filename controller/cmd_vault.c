@@ -115,8 +115,7 @@ static enum rc decrypt_file(struct work *w, struct item *it, struct err *e)
         return err_set(
             e, RC_CONFIG, "it is not sealed as a whole%s",
             it->doc.count > 0 ? "; muster vault view --name NAME FILE shows a value of it" : "");
-    return vault_open_any(w->vault, (const char *)it->text->data, it->text->len, NULL, &it->plain,
-                          e);
+    return open_span(w->vault, &it->doc.spans[0], &it->plain, e);
 }
 
 /* What view and edit work on: the whole file, the value of --name, or the only one there is. */

@@ -109,6 +109,8 @@ class Vault(unittest.TestCase):
         self.fails("sealed for the variable 'db_password', not for 'www_password'", 'view', moved)
         self.fails('moved.yml: ', 'rekey', moved, '--new-vault-key', self.new)
         self.fails('not sealed as a whole', 'decrypt', path)
+        bare = self.write('bare', b''.join(l.strip() + b'\n' for l in text.split(b'\n')[1:] if l))
+        self.fails("the sealed value of 'db_password', not a sealed file", 'decrypt', bare)
         self.fails('never taken from the command line', 'encrypt', '--name', 'x', VALUE)
         self.fails('no name of a variable', 'encrypt', '--name', 'a b', stdin=b'x')
 

@@ -43,12 +43,15 @@ static uint64_t bound_of(const struct output *o, enum problem p)
 {
     switch (p) {
     case PROBLEM_DNS_TIMEOUT:
-    case PROBLEM_CONNECT_TIMEOUT:
+    case PROBLEM_CONNECT_TIMEOUT: return o->opts.connect_timeout_ms;
     case PROBLEM_BANNER_TIMEOUT:
     case PROBLEM_KEX_TIMEOUT:
     case PROBLEM_AUTH_TIMEOUT:
     case PROBLEM_OPEN_TIMEOUT:
-    case PROBLEM_REQUEST_TIMEOUT: return o->opts.connect_timeout_ms;
+    case PROBLEM_REQUEST_TIMEOUT: /* a long bound leaves these to limits of their own: see the
+                                     detail */
+        return o->opts.connect_timeout_ms <= SESSION_LEAST_LIMIT_MS ? o->opts.connect_timeout_ms
+                                                                    : 0;
     case PROBLEM_RUN_TIMEOUT: return o->opts.timeout_ms;
     case PROBLEM_SILENCE_TIMEOUT: return o->opts.silence_timeout_ms;
     default: return 0;

@@ -340,7 +340,8 @@ void attempt_check_lookups(struct run *r)
     uint64_t now = clock_ms();
     for (struct attempt *a = r->oldest, *next; r->resolving > 0 && a != NULL; a = next) {
         next = a->next;
-        if (a->state != ATTEMPT_RESOLVING || now - a->step_ms < budget_left(a))
+        if (a->state != ATTEMPT_RESOLVING || now - a->step_ms < budget_left(a) ||
+            resolver_is_ready(a->lookup))
             continue;
         char bound[NUM_TEXT];
         resolver_cancel(r->resolver, a->lookup);

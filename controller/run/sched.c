@@ -346,7 +346,9 @@ static bool plan_retry(struct sched *s, uint32_t target, const struct outcome *o
     if (o->sent) {
         t->used_ms = 0;
     } else {
-        if (used >= left || wait >= left - used)
+        /* With less time left than it just took, another try could only run into the bound, and
+         * would hide what really happened. */
+        if (used >= left || wait >= left - used || left - used - wait < used)
             return false;
         t->used_ms += used + wait;
     }

@@ -194,6 +194,11 @@ static void drop(struct resolver *r, struct resolve_req *req)
     mem_free(req);
 }
 
+bool resolver_is_ready(const struct resolve_req *req)
+{
+    return req->ready;
+}
+
 void resolver_cancel(struct resolver *r, struct resolve_req *req)
 {
     struct lookup *l = req->lookup;

@@ -10,6 +10,7 @@
 #define CONTROLLER_SSH_RESOLVE_H
 
 #include <netdb.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -54,6 +55,9 @@ enum rc resolver_new(struct resolver **out, uv_loop_t *loop, resolve_lookup_fn l
  * the callback; RC_NOMEM is the only failure here, and then no callback comes. */
 enum rc resolver_start(struct resolver *r, const char *name, uint16_t port, resolve_fn fn,
                        void *user, struct resolve_req **req, struct err *e);
+
+/* The answer is there and its callback is on its way: too late for a time limit. */
+bool resolver_is_ready(const struct resolve_req *req);
 
 /* The callback will not come. The look-up itself may go on in its thread; nobody waits for it. */
 void resolver_cancel(struct resolver *r, struct resolve_req *req);

@@ -20,7 +20,11 @@
 
 struct session;
 
-enum { SESSION_MAX_KEYS = 16, SESSION_MAX_COMMAND = 256 * 1024 };
+enum {
+    SESSION_MAX_KEYS = 16,
+    SESSION_MAX_COMMAND = 256 * 1024,
+    SESSION_LEAST_LIMIT_MS = 15000, /* the shortest bound that a state after TCP has of its own */
+};
 
 /* What all sessions of a loop share: the deadline wheel and the imported keys. */
 struct session_env;

@@ -212,6 +212,26 @@ static void fast_failures_are_tried_again(void **state)
     sched_free(h.s);
 }
 
+/* A login that takes 6 of 10 seconds and is then refused: a second one could only end at the bound,
+ * and "auth-timeout" would stand where "channel-refused" is true. */
+static void no_retry_into_the_bound(void **state)
+{
+    (void)state;
+    struct outcome refused = outcome_of(PROBLEM_CHANNEL_REFUSED, -1, false);
+    static const struct {
+        uint64_t used;
+        const char *want;
+    } cases[] = {{4000, ""}, {5050, "final 0, done"}, {6000, "final 0, done"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct hand h;
+        struct sched_opts o = defaults();
+        open_hand(&h, &o, 1);
+        step(&h, 0, SCHED_EV_TICK, "start 0#1");
+        end_used(&h, cases[i].used, 0, &refused, cases[i].used, cases[i].want);
+        sched_free(h.s);
+    }
+}
+
 /* One of them may have killed it, and nobody knows which: they go last, and one at a time. */
 static void who_was_there_when_a_worker_died(void **state)
 {
@@ -1027,6 +1047,7 @@ int main(void)
         cmocka_unit_test(waves),
         cmocka_unit_test(a_percentage_is_at_least_one),
         cmocka_unit_test(fast_failures_are_tried_again),
+        cmocka_unit_test(no_retry_into_the_bound),
         cmocka_unit_test(who_was_there_when_a_worker_died),
         cmocka_unit_test(suspects_meet_a_stop),
         cmocka_unit_test(back_offs_end_in_their_order),

@@ -155,7 +155,7 @@ static enum rc parse_yaml(struct doc *d, struct err *e)
         struct line l = line_at(d, at);
         size_t column, key_len;
         const char *key;
-        struct doc_span *s;
+        struct doc_span *s = NULL;
         at = l.next;
         line++;
         if (!has_tag(&l))
@@ -178,7 +178,7 @@ enum rc doc_parse(struct doc *d, const char *text, size_t len, struct err *e)
     *d = (struct doc){.text = text, .len = len};
     if (!vault_is_sealed(text, len))
         return parse_yaml(d, e);
-    struct doc_span *s;
+    struct doc_span *s = NULL;
     enum rc rc = add_span(d, "", 0, &s, e);
     if (rc != RC_OK)
         return rc;

@@ -60,7 +60,7 @@ def hashed_lines(path, count):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument('--build', default=os.path.join(ROOT, 'build', 'release'))
+    ap.add_argument('--build', default=os.path.join(ROOT, 'build', 'bench'))
     ap.add_argument('--hosts', type=int, default=200)
     ap.add_argument('--rounds', type=int, default=9)
     ap.add_argument('--fanout', type=int, default=64)

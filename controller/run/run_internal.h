@@ -108,8 +108,9 @@ struct run {
     char retry_hint[64];
 };
 
-/* A flush wakes the record's thread; a handshake is longer than FLUSH_MS, so that "started" is on
- * its way to the disk before a command can be. */
+/* A flush wakes the record's thread, so it waits FLUSH_MS for company. A host whose whole handshake
+ * is shorter than that could run its command before its "started" line is on its way to the disk;
+ * only a controller killed in those milliseconds would leave a record that does not know. */
 enum { BEAT_MS = 100, FLUSH_MS = 4 };
 
 /* run.c */

@@ -39,23 +39,33 @@ enum rc session_env_add_key(struct session_env *env, unsigned id, const char *te
 /* Input that every session's command may be given; copied. */
 enum rc session_env_set_stdin(struct session_env *env, const void *p, size_t n, struct err *e);
 
+/* What a session is for. */
+enum session_kind {
+    SESSION_RUN,  /* logs in and runs a command */
+    SESSION_SCAN, /* ends ok once the server has proven its host key; logs in nowhere, and asks for
+                     no answer. Of the spec only the first group counts */
+    SESSION_KIND_COUNT
+};
+
 struct session_timing { /* microseconds since the start of the attempt, 0: not reached */
     uint64_t connected, banner, kex, host_key, auth, open, sent, first_byte, done;
 };
 
 struct session_spec {
-    const char *label;       /* inventory name, for messages */
-    union resolve_addr addr; /* with port */
+    enum session_kind kind;
+    const char *label;          /* inventory name, for messages */
+    union resolve_addr addr;    /* with port */
+    const char *hostkey_types;  /* known types in order of preference, "" for all */
+    bool legacy;                /* also offer old algorithms, knowingly */
+    uint64_t connect_budget_ms; /* TCP to the request, all of it */
+    uint64_t tcp_budget_ms;     /* of which for TCP alone; 0: all */
+
     const char *user;
     unsigned keys[SESSION_MAX_KEYS]; /* numbers in the env, in the order to try */
     unsigned key_count;
-    const char *hostkey_types; /* known types in order of preference, "" for all */
-    bool legacy;               /* also offer old algorithms, knowingly */
-    const void *command;       /* the exec request, as it goes over the wire */
+    const void *command; /* the exec request, as it goes over the wire; never NULL */
     size_t command_len;
     bool use_stdin;              /* feed the env's stdin, then EOF; otherwise EOF at once */
-    uint64_t connect_budget_ms;  /* TCP to the request, all of it */
-    uint64_t tcp_budget_ms;      /* of which for TCP alone; 0: all */
     uint64_t run_timeout_ms;     /* 0: none */
     uint64_t silence_timeout_ms; /* 0: none */
 };
@@ -69,7 +79,8 @@ struct session_result {
 
 struct session_ops {
     /* The host's key is there: answer with session_hostkey_answer, now or later (the host-key
-     * state has the connect budget as its bound; time that the answer takes counts). */
+     * state has the connect budget as its bound; time that the answer takes counts). A scan wants
+     * no answer. */
     void (*hostkey)(void *user, const char *key_type, const void *blob, size_t len);
     /* The login is complete: this connection counts no longer against the server's limit. */
     void (*authenticated)(void *user);

@@ -76,6 +76,7 @@ struct session {
     unsigned graces;        /* times a deadline was put off since bytes had just come */
 
     /* copies of the spec */
+    enum session_kind kind;
     union resolve_addr addr;
     char where[80]; /* "10.0.0.7 port 22" */
     char *user_name;

@@ -32,7 +32,7 @@ static enum step ask_hostkey(struct session *s)
         s->ops->hostkey(s->user, type, blob.data, blob.len);
     buf_fini(&blob);
     if (rc == RC_OK)
-        return STEP_NEXT;
+        return s->kind == SESSION_SCAN ? session_end(s, PROBLEM_NONE) : STEP_NEXT;
     return session_fail(s, rc == RC_NOMEM ? PROBLEM_LOCAL_RESOURCE : PROBLEM_KEX_FAILED, "%s",
                         e.msg);
 }

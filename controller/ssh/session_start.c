@@ -36,6 +36,7 @@ static enum rc copy_spec(struct session *s, const struct session_spec *spec, str
     for (unsigned i = 0; i < spec->key_count; i++)
         if (env_key(s->env, spec->keys[i]) != NULL)
             s->keys[s->key_count++] = spec->keys[i];
+    s->kind = spec->kind;
     s->restricted = s->hostkey_types[0] != '\0';
     s->legacy = spec->legacy;
     s->use_stdin = spec->use_stdin;

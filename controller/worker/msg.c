@@ -256,11 +256,12 @@ enum rc msg_put_start(struct buf *out, uint64_t job, const struct session_spec *
     uint64_t keys[SESSION_MAX_KEYS];
     enum rc rc = check_spec(s);
     if (rc == RC_OK)
-        rc = begin(&m, out, MSG_START, job, 14);
+        rc = begin(&m, out, MSG_START, job, 15);
     if (rc != RC_OK)
         return rc;
     for (unsigned i = 0; i < s->key_count; i++)
         keys[i] = s->keys[i];
+    wire_put_u64(&m.w, "kind", s->kind);
     wire_put_str(&m.w, "label", s->label);
     put_addr(&m.w, &s->addr);
     wire_put_str(&m.w, "user", s->user);
@@ -294,6 +295,7 @@ enum rc msg_get_start(const struct frame *f, struct msg_start *m, struct err *e)
         return rc;
     struct session_spec *s = &m->spec;
     memset(s, 0, sizeof *s);
+    s->kind = (enum session_kind)get_u64(&r, "kind", SESSION_KIND_COUNT - 1);
     get_text(&r, "label", m->label, sizeof m->label);
     get_addr(&r, &s->addr);
     get_str(&r, "user", m->user, sizeof m->user);
@@ -536,9 +538,12 @@ static void get_outcome(struct reader *r, struct outcome *o)
     get_text(r, "detail", o->detail, sizeof o->detail);
 }
 
-/* A success that never sent the command, or whose exit code says otherwise, is a lie. */
+/* A success that never sent the command, or whose exit code says otherwise, is a lie; a scan's ends
+ * with the host's key. */
 static bool outcome_holds(const struct outcome *o)
 {
+    if (o->problem == PROBLEM_NONE && o->phase == PHASE_HOST_KEY)
+        return !o->sent && o->exit_code == -1 && !o->may_still_run;
     if (o->problem == PROBLEM_NONE)
         return o->sent && o->exit_code == 0 && !o->may_still_run;
     if (o->problem == PROBLEM_EXIT_NONZERO)

@@ -352,6 +352,7 @@ enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec
         return err_nomem(e);
     j->id = job;
     j->worker = w;
+    j->kind = spec->kind;
     if (map_put(&p->jobs, (const char *)&j->id, sizeof j->id, j, NULL) != 0) {
         mem_free(j);
         return err_nomem(e);

@@ -39,7 +39,7 @@ static enum rc took_hostkey(struct pool *p, struct pool_job *j, const struct fra
 static enum rc took_step(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
 {
     enum job_state to = f->type == MSG_SENT ? JOB_SENT : JOB_AUTHENTICATED;
-    if (j->state >= to || j->asked)
+    if (j->kind == SESSION_SCAN || j->state >= to || j->asked)
         return breach(e, f, "a step out of turn");
     enum rc rc = msg_get_empty(f, e);
     if (rc != RC_OK)
@@ -68,6 +68,9 @@ static enum rc took_done(struct pool *p, struct pool_job *j, const struct frame 
     enum rc rc = msg_get_done(f, &r, e);
     if (rc != RC_OK)
         return rc;
+    bool scanned = j->kind == SESSION_SCAN && j->hostkeys > 0;
+    if (r.outcome.problem == PROBLEM_NONE && scanned != (r.outcome.phase == PHASE_HOST_KEY))
+        return breach(e, f, "an end that is not of its kind");
     /* Once it may have run it may have run, whatever is said later. */
     if (j->state == JOB_SENT)
         r.outcome.sent = true;

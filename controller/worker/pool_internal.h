@@ -15,6 +15,7 @@ struct pool_job {
     uint64_t id; /* also its key in the map */
     struct pool_worker *worker;
     enum job_state state;
+    enum session_kind kind;
     bool asked;        /* a host key waits for our answer */
     unsigned hostkeys; /* how often it asked */
     struct pool_job *prev, *next;

@@ -40,6 +40,7 @@ static void try_start(const struct frame *f)
     if (msg_get_start(f, &m, NULL) != RC_OK)
         return;
     must(m.spec.key_count <= SESSION_MAX_KEYS && m.spec.command_len <= SESSION_MAX_COMMAND);
+    must(m.spec.kind < SESSION_KIND_COUNT);
     must(m.spec.addr.sa.sa_family == AF_INET || m.spec.addr.sa.sa_family == AF_INET6);
     buf_init(&b, FRAME_MAX);
     must(msg_put_start(&b, f->id, &m.spec) == RC_OK);
@@ -57,7 +58,7 @@ static void try_done(const struct frame *f)
     if (msg_get_done(f, &r, NULL) != RC_OK)
         return;
     must(r.outcome.exit_code >= -1 && r.outcome.exit_code <= 255);
-    must(r.outcome.problem != PROBLEM_NONE || r.outcome.sent);
+    must(r.outcome.problem != PROBLEM_NONE || r.outcome.sent || r.outcome.phase == PHASE_HOST_KEY);
     for (const char *c = r.outcome.detail; *c != '\0'; c++)
         must((unsigned char)*c >= ' ' && *c != 0x7f);
     buf_init(&b, FRAME_MAX);

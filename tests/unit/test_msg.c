@@ -15,7 +15,8 @@ enum { KINDS = 12 };
 
 static struct session_spec sample_spec(void)
 {
-    struct session_spec s = {.label = "web1",
+    struct session_spec s = {.kind = SESSION_SCAN,
+                             .label = "web1",
                              .user = "root",
                              .keys = {3, 0},
                              .key_count = 2,
@@ -190,6 +191,7 @@ static void start(void **state)
     assert_int_equal(put_kind(&b, 3), RC_OK);
     struct frame f = parse(&b);
     assert_int_equal(msg_get_start(&f, &m, NULL), RC_OK);
+    assert_int_equal(m.spec.kind, SESSION_SCAN);
     assert_string_equal(m.spec.label, "web1");
     assert_string_equal(m.spec.user, "root");
     assert_memory_equal(&m.spec.addr.in6, &want.addr.in6, sizeof want.addr.in6);

@@ -116,7 +116,10 @@ static void misbehave(const char *how)
         frame_append(&b, MSG_AUTHENTICATED, 1, "x", 1);
     else if (strcmp(how, "bad-done") == 0) /* an ok that never ran */
         msg_put_done(&b, 1, &r);
-    else if (strcmp(how, "bad-map") == 0)
+    else if (strcmp(how, "bad-scan") == 0) { /* the end of a scan that nobody asked for */
+        r.outcome.phase = PHASE_HOST_KEY;
+        msg_put_done(&b, 1, &r);
+    } else if (strcmp(how, "bad-map") == 0)
         frame_append(&b, MSG_HOSTKEY, 1, "\xdd\x02\0\0\0", 5);
     else
         abort();
@@ -738,13 +741,10 @@ static void a_worker_that_lies_is_ended(void **state)
     static const struct {
         const char *command, *says;
     } cases[] = {
-        {"bad-frame", "no frame"},
-        {"bad-type", "not a message"},
-        {"bad-job", "does not have"},
-        {"bad-order", "before the command"},
-        {"bad-length", "empty payload"},
-        {"bad-done", "contradicts itself"},
-        {"bad-map", "larger than the message"},
+        {"bad-frame", "no frame"},       {"bad-type", "not a message"},
+        {"bad-job", "does not have"},    {"bad-order", "before the command"},
+        {"bad-length", "empty payload"}, {"bad-done", "contradicts itself"},
+        {"bad-scan", "not of its kind"}, {"bad-map", "larger than the message"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct fixture f;

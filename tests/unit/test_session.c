@@ -66,6 +66,36 @@ static void test_ok(void **state)
     bench_fini(&b);
 }
 
+/* A scan sees the host's key and goes, without a word to anybody about logging in. */
+static void test_scan(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct probe p;
+    bench_init(&b);
+    struct session_spec spec = spec_for(SSHD_IP, sshd_port, "");
+    spec.kind = SESSION_SCAN;
+    spec.hostkey_types = "ssh-ed25519";
+    probe_init(&p, &b);
+    p.defer_answer = true; /* none is waited for */
+    start(&p, &spec);
+    run_until_done(&p);
+    expect(&p, PROBLEM_NONE, PHASE_HOST_KEY);
+    assert_false(p.r.outcome.sent);
+    assert_int_equal(p.r.outcome.exit_code, -1);
+    assert_int_equal(p.asked, 1);
+    assert_int_equal(p.authenticated, 0);
+    assert_true(p.r.timing.kex > 0 && p.r.timing.auth == 0);
+    probe_fini(&p);
+
+    spec.hostkey_types = "ecdsa-sha2-nistp521"; /* one that the server has not */
+    run_one(&b, &p, &spec);
+    expect(&p, PROBLEM_HOST_KEY_CHANGED, PHASE_HOST_KEY);
+    assert_int_equal(p.asked, 0);
+    probe_fini(&p);
+    bench_fini(&b);
+}
+
 static void test_exit_codes(void **state)
 {
     (void)state;
@@ -874,6 +904,7 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ok),
+        cmocka_unit_test(test_scan),
         cmocka_unit_test(test_exit_codes),
         cmocka_unit_test(test_signals),
         cmocka_unit_test(test_stderr_after_stdout_eof),

@@ -326,7 +326,7 @@ enum rc record_open(struct record **out, const char *state_dir, const struct rec
 
 const char *record_id(const struct record *r)
 {
-    return r->id;
+    return r != NULL ? r->id : "";
 }
 
 /* Appends one line made of three parts, or counts it as lost. */
@@ -364,21 +364,29 @@ static void add_number(struct record *r, const char *type, uint32_t target)
 
 void record_started(struct record *r, uint32_t target)
 {
+    if (r == NULL)
+        return;
     add_number(r, "started", target);
 }
 
 void record_sent(struct record *r, uint32_t target)
 {
+    if (r == NULL)
+        return;
     add_number(r, "sent", target);
 }
 
 void record_result(struct record *r, const char *json, size_t len)
 {
+    if (r == NULL)
+        return;
     add_line(r, "{\"type\":\"result\",\"result\":", json, len, "}\n");
 }
 
 void record_flush(struct record *r)
 {
+    if (r == NULL)
+        return;
     pthread_mutex_lock(&r->lock);
     if (r->pending.len > 0 && !r->flush) {
         r->flush = true;
@@ -389,6 +397,8 @@ void record_flush(struct record *r)
 
 bool record_full(struct record *r)
 {
+    if (r == NULL)
+        return false;
     pthread_mutex_lock(&r->lock);
     r->full = r->queued > (r->full ? RECORD_MAX_QUEUE / 4 : RECORD_MAX_QUEUE / 2);
     bool full = r->full;
@@ -434,6 +444,8 @@ static int write_end(struct record *r, const uint32_t counts[STATUS_COUNT], int 
 enum rc record_end(struct record *r, const uint32_t counts[STATUS_COUNT], int exit_code,
                    const char *stopped, uint64_t duration_ms, struct err *e)
 {
+    if (r == NULL)
+        return RC_OK;
     pthread_mutex_lock(&r->lock);
     r->closing = true;
     pthread_cond_signal(&r->work);

@@ -54,7 +54,8 @@ struct record;
  * is an error like a full disk. On failure nothing is left behind. */
 enum rc record_open(struct record **out, const char *state_dir, const struct record_start *start,
                     struct err *e);
-const char *record_id(const struct record *r);
+/* Here and below NULL is a run that keeps no record: nothing is done, and nothing fails. */
+const char *record_id(const struct record *r); /* then "" */
 /* Buffered lines; on their way to the disk after record_flush. Failures are remembered and reported
  * once, at the end. `started` comes before each attempt: a host without it surely ran nothing. */
 void record_started(struct record *r, uint32_t target);

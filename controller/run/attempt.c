@@ -124,15 +124,33 @@ static uint64_t tcp_budget(const struct attempt *a)
     return a->addr_next + 1 < a->addr_count ? budget_left(a) / 2 : 0;
 }
 
+static enum rc start_scan(struct attempt *a, const char *types, struct err *e)
+{
+    struct session_spec spec = {
+        .kind = SESSION_SCAN,
+        .label = target_of(a)->host->name,
+        .addr = a->addrs[a->addr_next],
+        .user = "",
+        .hostkey_types = types,
+        .command = "",
+        .connect_budget_ms = budget_left(a),
+        .tcp_budget_ms = tcp_budget(a),
+    };
+    return pool_start(a->run->pool, a->job, &spec, e);
+}
+
 static enum rc start_job(struct attempt *a, const char *types, struct buf *line, struct err *e)
 {
     struct run *r = a->run;
     const struct target *t = target_of(a);
     const struct options *o = r->options;
+    if (r->plan->scan != NULL)
+        return start_scan(a, types, e);
     enum rc rc = wrap_line(r->plan->command, t->host->name, a->target, r->count, line, e);
     if (rc != RC_OK)
         return rc;
     struct session_spec spec = {
+        .kind = SESSION_RUN,
         .label = t->host->name,
         .addr = a->addrs[a->addr_next],
         .user = t->user,
@@ -164,7 +182,9 @@ static bool hand_over(struct attempt *a)
         fail(a, PROBLEM_CONNECT_TIMEOUT, PHASE_CONNECT, "the connect bound was used up");
         return false;
     }
-    if (a->retry_types[0] != '\0')
+    if (r->plan->scan != NULL)
+        snprintf(types, sizeof types, "%s", r->plan->scan->types[a->type_at]);
+    else if (a->retry_types[0] != '\0')
         memcpy(types, a->retry_types, sizeof types);
     else
         trust_types(r->trust, t->key_name, t->alias ? 22 : t->port, types, sizeof types);
@@ -212,6 +232,10 @@ static void on_hostkey(void *user, uint64_t job, const char *key_type, const voi
         return;
     const struct target *t = target_of(a);
     a->phase = PHASE_HOST_KEY;
+    if (r->plan->scan != NULL) {
+        r->plan->scan->seen(r->plan->scan->user, a->target, key_type, blob, len);
+        return;
+    }
     enum rc rc = trust_ask(r->trust, job, t->key_name, t->alias ? 22 : t->port, key_type, blob, len,
                            a->reshaken);
     if (rc != RC_OK)
@@ -282,8 +306,11 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
     } else if (next_address(a, result)) {
         a->addr_next++;
         enter_gate(a);
+    } else if (scan_goes_on(a, result)) {
+        enter_gate(a);
     } else {
         a->result = *result;
+        scan_settle(a);
         finish(a);
     }
     run_pump(r);
@@ -451,6 +478,17 @@ static void fill_result(const struct run *r, uint32_t target, struct output_resu
     out->timing = a->result.timing;
 }
 
+static void record_host(struct run *r, const struct output_result *result)
+{
+    struct buf json;
+    buf_init(&json, 1u << 30);
+    if (output_host_json(r->output, result, true, &json) == RC_OK)
+        record_result(r->record, (const char *)json.data, json.len);
+    else
+        log_warn("out of memory: the record lacks the result of one host");
+    buf_fini(&json);
+}
+
 void attempt_final(struct run *r, uint32_t target, enum problem problem)
 {
     struct attempt *a = r->attempts[target];
@@ -463,13 +501,10 @@ void attempt_final(struct run *r, uint32_t target, enum problem problem)
     fill_result(r, target, &result, address);
     result.outcome = problem == PROBLEM_NONE && a != NULL ? &a->result.outcome : &o;
     output_result(r->output, &result);
-    struct buf json;
-    buf_init(&json, 1u << 30);
-    if (output_host_json(r->output, &result, true, &json) == RC_OK)
-        record_result(r->record, (const char *)json.data, json.len);
+    if (r->plan->scan != NULL)
+        r->plan->scan->ended(r->plan->scan->user, target, result.outcome, address);
     else
-        log_warn("out of memory: the record lacks the result of one host");
-    buf_fini(&json);
+        record_host(r, &result);
     r->attempts[target] = NULL;
     mem_free(a);
 }

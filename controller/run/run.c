@@ -239,6 +239,8 @@ static void fit_fanout(struct sched_opts *s, unsigned workers)
 static enum rc open_record(struct run *r, struct err *e)
 {
     const struct options *o = r->options;
+    if (r->plan->scan != NULL)
+        return RC_OK;
     struct strings argv = {0};
     struct buf state, replay;
     char digest[RECORD_DIGEST];
@@ -277,20 +279,23 @@ static enum rc open_output(struct run *r, struct err *e)
 {
     writer_sink(r->out, &r->out_sink);
     writer_sink(r->err, &r->err_sink);
+    const struct options *o = r->options;
+    struct output_opts opts = o->output;
+    bool scan = r->plan->scan != NULL;
+    if (scan)
+        opts.mode = OUTPUT_NONE; /* a summary only */
     snprintf(r->retry_hint, sizeof r->retry_hint, "muster retry %s", record_id(r->record));
     r->about = (struct output_run){
         .run_id = record_id(r->record),
         .command = r->plan->command_text,
-        .retry_hint = r->retry_hint,
+        .retry_hint = scan ? NULL : r->retry_hint,
         .hosts = r->plan->selection->hosts,
         .host_count = r->count,
         .inventory = r->plan->inventory,
         .started_wall_us = clock_wall_us(),
         .started_ms = r->started_ms,
     };
-    const struct options *o = r->options;
-    enum rc rc =
-        output_new(&r->output, &o->output, &r->about, &r->out_sink, &r->err_sink, &r->spool, e);
+    enum rc rc = output_new(&r->output, &opts, &r->about, &r->out_sink, &r->err_sink, &r->spool, e);
     if (rc == RC_OK && o->out_dir != NULL)
         rc = outdir_new(&r->outdir, o->out_dir, r->names, r->count, 0, e);
     if (rc == RC_OK)
@@ -377,6 +382,8 @@ static void conclude(struct run *r)
     if (record_end(r->record, counts, r->exit_code, problem_name(r->end.stopped),
                    r->end.duration_ms, &e) != RC_OK)
         log_warn("%s", e.msg);
+    if (r->plan->scan != NULL)
+        r->plan->scan->report(r->plan->scan->user);
     output_finish(r->output, &r->end);
     writer_flush(r->out);
     record_free(r->record);

@@ -15,14 +15,31 @@
 #include "inventory/inventory.h"
 #include "inventory/pattern.h"
 
+/* A run that collects host keys instead of running a command: a handshake for each kind of key, one
+ * after the other on each host. Leaves no record, logs in nowhere. What the host offers is proven
+ * (it signed the key exchange), not trusted. */
+struct run_scan {
+    const char *const *types; /* each: key types of one handshake, comma separated */
+    size_t type_count;        /* at least 1 */
+    void *user;
+    /* From the loop. May come again for the same key, after a retry. */
+    void (*seen)(void *user, uint32_t target, const char *key_type, const void *blob, size_t len);
+    /* The host's end, once for each: ok when it has a key of one of the types at least. address:
+     * numeric, or "". */
+    void (*ended)(void *user, uint32_t target, const struct outcome *o, const char *address);
+    /* All have ended, the loop is gone: time to show what was found, before the summary. */
+    void (*report)(void *user);
+};
+
 struct run_plan { /* all borrowed for the length of run_execute */
     struct options *options;
     const struct inventory *inventory;
     const struct selection *selection;
     const struct target *targets; /* one per selected host, same order */
     struct keys *keys;            /* wiped and emptied once the workers have them */
+    const struct run_scan *scan;  /* NULL: a run of the command */
     const struct wrap_command *command;
-    const char *command_text; /* for people and the record */
+    const char *command_text; /* for people and the record; NULL for a scan */
     const struct buf *input;  /* for every command's standard input, or NULL */
     struct pool *pool;        /* forked, not attached; run_execute closes and frees it */
 };

@@ -49,6 +49,8 @@ struct attempt {
     enum problem why;      /* with cancelled */
     char retry_types[256]; /* shake hands again with these */
     bool reshaken;         /* that was done */
+    uint8_t type_at;       /* a scan: its handshakes so far */
+    bool has_key;          /* a scan: one of them brought a key */
     struct session_result result;
     struct attempt *prev, *next; /* in the run's list of what runs, oldest first */
 };
@@ -125,6 +127,13 @@ void attempt_check_lookups(struct run *r); /* ends look-ups that are past their 
 void attempt_on_trust(void *user, uint64_t job, const struct trust_answer *answer);
 extern const struct pool_ops attempt_pool_ops;
 void attempts_free(struct run *r);
+
+/* scan.c: both do nothing in a run that is no scan. */
+/* A handshake has ended: is there another to make? One that only found no key of its kind is no
+ * failure, and each has the whole bound to itself. */
+bool scan_goes_on(struct attempt *a, const struct session_result *res);
+/* The attempt is over: the last handshake may have been for a key that the host lacks. */
+void scan_settle(struct attempt *a);
 
 /* watch.c */
 enum rc watch_open(struct run *r, struct err *e); /* signals, keyboard, progress */

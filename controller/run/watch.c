@@ -34,12 +34,12 @@ static _Noreturn void leave_at_once(struct run *r)
     struct sched_counts c;
     sched_counts(r->sched, &c);
     record_flush(r->record);
-    char line[256];
-    int n =
-        snprintf(line, sizeof line,
-                 "\nmuster: left with %u of %u hosts unfinished; commands may still run (muster "
-                 "show %s)\n",
-                 c.total - c.final_, c.total, record_id(r->record));
+    char line[256], more[128] = "";
+    if (r->plan->scan == NULL)
+        snprintf(more, sizeof more, "; commands may still run (muster show %s)",
+                 record_id(r->record));
+    int n = snprintf(line, sizeof line, "\nmuster: left with %u of %u hosts unfinished%s\n",
+                     c.total - c.final_, c.total, more);
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
     if (poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) != 0) {
         signal(SIGINT, SIG_DFL); /* the room may be gone by now: a third one ends us then */

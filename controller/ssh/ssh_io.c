@@ -4,42 +4,19 @@
  * non-blocking session: ssh_disconnect, ssh_select, ssh_channel_select, the sftp_ and ssh_scp_
  * families, ssh_userauth_publickey_auto, ssh_userauth_agent, the known_hosts functions.
  */
-#include "controller/ssh/ssh_io.h"
+#include "controller/ssh/ssh_io_int.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <libssh/callbacks.h>
-#include <libssh/libssh.h>
 #include <libssh/server.h>
 
 #include "common/mem.h"
 #include "common/str.h"
 
-struct sshio {
-    ssh_session ssh;
-    ssh_channel channel;
-    int fd;
-    bool given;       /* libssh has the descriptor: never close it ourselves */
-    bool nonblocking; /* O_NONBLOCK was put back, see restore_nonblock */
-    uint32_t max_packet;
-    char *cause; /* the error that libssh's next one would hide, see on_log */
-    struct ssh_counter_struct counter;
-    struct ssh_channel_callbacks_struct callbacks;
-    struct sshio_seen seen;
-    void (*data)(void *user, bool is_stderr, const void *p, size_t n);
-    void *user;
-};
-
-struct sshio_key {
-    ssh_key private_key;
-    ssh_key public_key;
-};
-
-/* Whose call is on the stack: libssh's log callback is per thread. */
-static _Thread_local struct sshio *current;
+_Thread_local struct sshio *sshio_current;
 
 #define KEX_MODERN                                                                                 \
     "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,"        \
@@ -64,7 +41,8 @@ static void note_max_packet(const char *text)
     uint32_t n = 0;
     for (at += sizeof mark - 1; *at >= '0' && *at <= '9'; at++)
         n = n * 10 + (uint32_t)(*at - '0');
-    current->max_packet = n != 0 ? n : 1; /* 0 means unknown to our caller, and is as bad as 1 */
+    sshio_current->max_packet =
+        n != 0 ? n : 1; /* 0 means unknown to our caller, and is as bad as 1 */
 }
 
 /* After these errors libssh closes the socket in the middle of a pass; if the pass then goes on to
@@ -74,10 +52,10 @@ static void note_cause(const char *text)
 {
     static const char *const causes[] = {
         "Received SSH_MSG_DISCONNECT: ", "kex error : ", "No version of SSH protocol"};
-    for (size_t i = 0; i < sizeof causes / sizeof causes[0] && current->cause == NULL; i++) {
+    for (size_t i = 0; i < sizeof causes / sizeof causes[0] && sshio_current->cause == NULL; i++) {
         const char *at = strstr(text, causes[i]);
         if (at != NULL)
-            current->cause = mem_strdup(at);
+            sshio_current->cause = mem_strdup(at);
     }
 }
 
@@ -85,7 +63,7 @@ static void on_log(int priority, const char *function, const char *text, void *u
 {
     (void)function;
     (void)user;
-    if (current == NULL)
+    if (sshio_current == NULL)
         return;
     if (priority == SSH_LOG_PROTOCOL)
         note_max_packet(text);
@@ -318,9 +296,7 @@ void sshio_free(struct sshio *io)
     mem_free(io);
 }
 
-/* After every call: libssh closes the descriptor by itself on errors and on a DISCONNECT, and
- * several calls answer "again" for ever afterwards. */
-static bool gone(const struct sshio *io)
+bool sshio_gone(const struct sshio *io)
 {
     return ssh_get_fd(io->ssh) != io->fd ||
            (ssh_get_status(io->ssh) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0;
@@ -330,7 +306,7 @@ static bool gone(const struct sshio *io)
  * banner: one slow host would then hold up the whole loop. */
 static void restore_nonblock(struct sshio *io)
 {
-    if (io->nonblocking || ssh_get_clientbanner(io->ssh) == NULL || gone(io))
+    if (io->nonblocking || ssh_get_clientbanner(io->ssh) == NULL || sshio_gone(io))
         return;
     int flags = fcntl(io->fd, F_GETFL);
     io->nonblocking = flags >= 0 && fcntl(io->fd, F_SETFL, flags | O_NONBLOCK) == 0;
@@ -338,14 +314,14 @@ static void restore_nonblock(struct sshio *io)
 
 enum sshio_step sshio_handshake(struct sshio *io)
 {
-    current = io;
+    sshio_current = io;
     int rc = ssh_connect(io->ssh);
-    current = NULL;
+    sshio_current = NULL;
     if (!io->given)
         io->given = rc != SSH_ERROR || ssh_get_fd(io->ssh) == io->fd ||
                     (ssh_get_status(io->ssh) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0;
     restore_nonblock(io);
-    if (gone(io) || rc == SSH_ERROR)
+    if (sshio_gone(io) || rc == SSH_ERROR)
         return SSHIO_DEAD;
     return rc == SSH_OK ? SSHIO_OK : SSHIO_AGAIN;
 }
@@ -368,80 +344,21 @@ enum rc sshio_host_key(struct sshio *io, struct buf *blob, struct err *e)
     return rc == RC_OK ? RC_OK : err_set(e, rc, "cannot read the server's host key");
 }
 
-static enum sshio_step settle(const struct sshio *io, int rc)
+enum sshio_step sshio_settle(const struct sshio *io, int rc)
 {
-    if (gone(io))
+    if (sshio_gone(io))
         return SSHIO_DEAD;
     return rc == SSH_OK ? SSHIO_OK : rc == SSH_AGAIN ? SSHIO_AGAIN : SSHIO_DENIED;
-}
-
-/* An error in a session that still lives is local (a key that cannot sign): as good as a denial. */
-static enum sshio_step settle_auth(const struct sshio *io, int rc)
-{
-    if (gone(io))
-        return SSHIO_DEAD;
-    switch (rc) {
-    case SSH_AUTH_SUCCESS: return SSHIO_OK;
-    case SSH_AUTH_AGAIN: return SSHIO_AGAIN;
-    case SSH_AUTH_PARTIAL: return SSHIO_PARTIAL;
-    default: return SSHIO_DENIED;
-    }
 }
 
 /* Explicitly, before any login call: libssh picks the signature of an RSA key before it has read
  * the server's EXT_INFO, and would fall back to SHA-1; with the service accepted it has read it. */
 enum sshio_step sshio_service(struct sshio *io)
 {
-    current = io;
+    sshio_current = io;
     int rc = ssh_service_request(io->ssh, "ssh-userauth");
-    current = NULL;
-    return settle(io, rc);
-}
-
-enum sshio_step sshio_auth_none(struct sshio *io, const char *user)
-{
-    current = io;
-    int rc = ssh_userauth_none(io->ssh, user);
-    current = NULL;
-    return settle_auth(io, rc);
-}
-
-enum sshio_step sshio_auth_offer(struct sshio *io, const char *user, const struct sshio_key *k)
-{
-    current = io;
-    int rc = ssh_userauth_try_publickey(io->ssh, user, k->public_key);
-    current = NULL;
-    return settle_auth(io, rc);
-}
-
-enum sshio_step sshio_auth_sign(struct sshio *io, const char *user, const struct sshio_key *k)
-{
-    current = io;
-    int rc = ssh_userauth_publickey(io->ssh, user, k->private_key);
-    current = NULL;
-    return settle_auth(io, rc);
-}
-
-char *sshio_auth_methods(struct sshio *io, char *dst, size_t cap)
-{
-    static const struct {
-        int bit;
-        const char *name;
-    } methods[] = {
-        {SSH_AUTH_METHOD_PUBLICKEY, "publickey"},
-        {SSH_AUTH_METHOD_PASSWORD, "password"},
-        {SSH_AUTH_METHOD_INTERACTIVE, "keyboard-interactive"},
-        {SSH_AUTH_METHOD_HOSTBASED, "hostbased"},
-        {SSH_AUTH_METHOD_GSSAPI_MIC, "gssapi-with-mic"},
-    };
-    int have = ssh_userauth_list(io->ssh, NULL);
-    size_t len = 0;
-    dst[0] = '\0';
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        if ((have & methods[i].bit) != 0 && len < cap)
-            len +=
-                (size_t)snprintf(dst + len, cap - len, "%s%s", len > 0 ? "," : "", methods[i].name);
-    return dst;
+    sshio_current = NULL;
+    return sshio_settle(io, rc);
 }
 
 /* A server that allows packets of a few bytes makes libssh loop or send one packet per byte. The
@@ -454,12 +371,12 @@ enum sshio_step sshio_open(struct sshio *io)
             return SSHIO_DEAD;
         ssh_set_channel_callbacks(io->channel, &io->callbacks);
     }
-    current = io;
+    sshio_current = io;
     ssh_set_log_level(SSH_LOG_PROTOCOL);
     int rc = ssh_channel_open_session(io->channel);
     ssh_set_log_level(SSH_LOG_WARN);
-    current = NULL;
-    return settle(io, rc);
+    sshio_current = NULL;
+    return sshio_settle(io, rc);
 }
 
 uint32_t sshio_max_packet(const struct sshio *io)
@@ -469,10 +386,10 @@ uint32_t sshio_max_packet(const struct sshio *io)
 
 enum sshio_step sshio_exec(struct sshio *io, const char *command)
 {
-    current = io;
+    sshio_current = io;
     int rc = ssh_channel_request_exec(io->channel, command);
-    current = NULL;
-    return settle(io, rc);
+    sshio_current = NULL;
+    return sshio_settle(io, rc);
 }
 
 /* ssh_execute_message_callbacks always makes one pass over the socket; the calls that look made
@@ -480,10 +397,10 @@ enum sshio_step sshio_exec(struct sshio *io, const char *command)
  * buffered, and the session would sleep for ever. */
 enum sshio_step sshio_pump(struct sshio *io)
 {
-    current = io;
+    sshio_current = io;
     ssh_execute_message_callbacks(io->ssh);
-    current = NULL;
-    return gone(io) ? SSHIO_DEAD : SSHIO_OK;
+    sshio_current = NULL;
+    return sshio_gone(io) ? SSHIO_DEAD : SSHIO_OK;
 }
 
 /* Small writes only, and never on top of bytes that wait: libssh's socket buffer grows to the
@@ -498,10 +415,10 @@ enum sshio_step sshio_write(struct sshio *io, const void *p, size_t n, size_t *d
         return SSHIO_OK;
     if (!ssh_channel_is_open(io->channel))
         return SSHIO_DENIED;
-    current = io;
+    sshio_current = io;
     int rc = ssh_channel_write(io->channel, p, (uint32_t)most);
-    current = NULL;
-    if (gone(io))
+    sshio_current = NULL;
+    if (sshio_gone(io))
         return SSHIO_DEAD;
     if (rc < 0)
         return SSHIO_DENIED;
@@ -512,7 +429,7 @@ enum sshio_step sshio_write(struct sshio *io, const void *p, size_t n, size_t *d
 /* AGAIN only says that the packet is still in the socket buffer: the pump sends it. */
 static enum sshio_step settle_sent(const struct sshio *io, int rc)
 {
-    enum sshio_step step = settle(io, rc);
+    enum sshio_step step = sshio_settle(io, rc);
     return step == SSHIO_AGAIN ? SSHIO_OK : step;
 }
 
@@ -520,9 +437,9 @@ enum sshio_step sshio_send_eof(struct sshio *io)
 {
     if (!ssh_channel_is_open(io->channel))
         return SSHIO_DENIED;
-    current = io;
+    sshio_current = io;
     int rc = ssh_channel_send_eof(io->channel);
-    current = NULL;
+    sshio_current = NULL;
     return settle_sent(io, rc);
 }
 
@@ -530,19 +447,19 @@ enum sshio_step sshio_send_signal(struct sshio *io, const char *name)
 {
     if (!ssh_channel_is_open(io->channel))
         return SSHIO_DENIED;
-    current = io;
+    sshio_current = io;
     int rc = ssh_channel_request_send_signal(io->channel, name);
-    current = NULL;
+    sshio_current = NULL;
     return settle_sent(io, rc);
 }
 
 /* AGAIN means that EOF did not go out and CLOSE was not even queued. */
 enum sshio_step sshio_close_channel(struct sshio *io)
 {
-    current = io;
+    sshio_current = io;
     int rc = ssh_channel_close(io->channel);
-    current = NULL;
-    return settle(io, rc);
+    sshio_current = NULL;
+    return sshio_settle(io, rc);
 }
 
 /* Bytes really buffered. ssh_get_poll_flags asks for POLLOUT after every send, which would cost a

@@ -1,6 +1,6 @@
 /* The one door to libssh: a session and its channel, driven step by step without blocking.
  *
- * Every ssh_* call of the project is in ssh_io.c, and every trap of libssh 0.10.6 that we know is
+ * Every ssh_* call of the project is in ssh_io*.c, and every trap of libssh 0.10.6 that we know is
  * fenced there, so that the state machine above it reads as if the library had none. Does not
  * wait, poll, time or decide: session.c does. The callbacks of libssh only record (struct
  * sshio_seen) and hand bytes on. Loop thread only; a session belongs to one thread for good.

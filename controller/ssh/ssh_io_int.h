@@ -1,0 +1,41 @@
+/* What the files that call libssh know of each other: ssh_io.c and ssh_io_login.c. Nobody else
+ * includes this. Loop thread only.
+ */
+#ifndef CONTROLLER_SSH_SSH_IO_INT_H
+#define CONTROLLER_SSH_SSH_IO_INT_H
+
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+
+#include "controller/ssh/ssh_io.h"
+
+struct sshio {
+    ssh_session ssh;
+    ssh_channel channel;
+    int fd;
+    bool given;       /* libssh has the descriptor: never close it ourselves */
+    bool nonblocking; /* O_NONBLOCK was put back, see restore_nonblock */
+    uint32_t max_packet;
+    char *cause; /* the error that libssh's next one would hide, see on_log */
+    struct ssh_counter_struct counter;
+    struct ssh_channel_callbacks_struct callbacks;
+    struct sshio_seen seen;
+    void (*data)(void *user, bool is_stderr, const void *p, size_t n);
+    void *user;
+};
+
+struct sshio_key {
+    ssh_key private_key;
+    ssh_key public_key;
+};
+
+/* Whose call is on the stack, for as long as it is: libssh's log callback is per thread. */
+extern _Thread_local struct sshio *sshio_current;
+
+/* After every call: libssh closes the descriptor by itself on errors and on a DISCONNECT, and
+ * several calls answer "again" for ever afterwards. */
+bool sshio_gone(const struct sshio *io);
+/* SSH_OK, SSH_AGAIN and the rest, as a step. */
+enum sshio_step sshio_settle(const struct sshio *io, int rc);
+
+#endif

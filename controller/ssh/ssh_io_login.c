@@ -1,0 +1,65 @@
+/* The login calls of libssh: keys, and what the server would take. See ssh_io.h.
+ *
+ * The service request, which comes before any of them, is in ssh_io.c. Loop thread only. */
+#include "controller/ssh/ssh_io_int.h"
+
+#include <stdio.h>
+
+/* An error in a session that still lives is local (a key that cannot sign): as good as a denial. */
+static enum sshio_step settle(const struct sshio *io, int rc)
+{
+    if (sshio_gone(io))
+        return SSHIO_DEAD;
+    switch (rc) {
+    case SSH_AUTH_SUCCESS: return SSHIO_OK;
+    case SSH_AUTH_AGAIN: return SSHIO_AGAIN;
+    case SSH_AUTH_PARTIAL: return SSHIO_PARTIAL;
+    default: return SSHIO_DENIED;
+    }
+}
+
+enum sshio_step sshio_auth_none(struct sshio *io, const char *user)
+{
+    sshio_current = io;
+    int rc = ssh_userauth_none(io->ssh, user);
+    sshio_current = NULL;
+    return settle(io, rc);
+}
+
+enum sshio_step sshio_auth_offer(struct sshio *io, const char *user, const struct sshio_key *k)
+{
+    sshio_current = io;
+    int rc = ssh_userauth_try_publickey(io->ssh, user, k->public_key);
+    sshio_current = NULL;
+    return settle(io, rc);
+}
+
+enum sshio_step sshio_auth_sign(struct sshio *io, const char *user, const struct sshio_key *k)
+{
+    sshio_current = io;
+    int rc = ssh_userauth_publickey(io->ssh, user, k->private_key);
+    sshio_current = NULL;
+    return settle(io, rc);
+}
+
+char *sshio_auth_methods(struct sshio *io, char *dst, size_t cap)
+{
+    static const struct {
+        int bit;
+        const char *name;
+    } methods[] = {
+        {SSH_AUTH_METHOD_PUBLICKEY, "publickey"},
+        {SSH_AUTH_METHOD_PASSWORD, "password"},
+        {SSH_AUTH_METHOD_INTERACTIVE, "keyboard-interactive"},
+        {SSH_AUTH_METHOD_HOSTBASED, "hostbased"},
+        {SSH_AUTH_METHOD_GSSAPI_MIC, "gssapi-with-mic"},
+    };
+    int have = ssh_userauth_list(io->ssh, NULL);
+    size_t len = 0;
+    dst[0] = '\0';
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        if ((have & methods[i].bit) != 0 && len < cap)
+            len +=
+                (size_t)snprintf(dst + len, cap - len, "%s%s", len > 0 ? "," : "", methods[i].name);
+    return dst;
+}

@@ -6,10 +6,12 @@
 
 #include <stdbool.h>
 
-/* For good: no new privileges, no core, no other process may look inside; the process dies with
- * its parent. Refused from here on (EPERM): running programs, making processes, opening files,
- * looking into other processes, kernel interfaces that no network client needs. Returns false when
- * the kernel offers no filter (the rest holds). Threads are still allowed. */
+/* For good: no new privileges, no core, no other process of the user may look inside; the process
+ * dies with its parent. From here on only the calls of sandbox_filter.c are left: what is open can
+ * be read and written, TCP connections and memory can be had, threads started. Refused (EPERM) are
+ * files, programs, processes, other sockets, signals to and looks into other processes, and
+ * whatever else the kernel offers. Returns false when the kernel offers no filter (the rest
+ * holds). */
 bool sandbox_enter(void);
 
 #endif

@@ -18,7 +18,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -31,6 +35,8 @@
 struct shared {
     sem_t paused, resumed;
     _Atomic uint64_t produced; /* bytes of output that sessions handed to the worker */
+    struct sockaddr_un other;  /* somebody else's socket */
+    socklen_t other_len;
 };
 static struct shared *shared;
 
@@ -146,28 +152,47 @@ static void flood(struct session *s)
         finish(s, PROBLEM_NONE, 0);
 }
 
-/* What a worker that was taken over would try first. */
+/* What a worker that was taken over would try first: names of what was not refused. */
 static void try_to_escape(char *text, size_t cap)
 {
     char *const argv[] = {"/bin/true", NULL};
-    pid_t parent = getppid();
-    int opened = open("/etc/passwd", O_RDONLY) < 0 ? errno : 0;
-    int written = open("/tmp", O_TMPFILE | O_RDWR, 0600) < 0 ? errno : 0;
-    int traced = ptrace(PTRACE_ATTACH, parent, NULL, NULL) < 0 ? errno : 0;
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(0);
-    int forked = pid < 0 ? errno : 0;
-    execve(argv[0], argv, NULL);
-    int ran = errno;
-    snprintf(text, cap, "%s %s %s %s %s dumpable %d", strerrorname_np(opened),
-             strerrorname_np(written), strerrorname_np(traced), strerrorname_np(forked),
-             strerrorname_np(ran), prctl(PR_GET_DUMPABLE));
+    struct iovec mine = {text, 1}, theirs = {text, 1};
+    struct rlimit core = {1, 1};
+    size_t n = 0;
+    text[0] = '\0';
+#define REFUSED(call)                                                                              \
+    if ((errno = 0, (long)(call) != -1) || errno != EPERM)                                         \
+    n += (size_t)snprintf(text + n, cap - n, "%s: %s; ", #call, strerror(errno))
+    REFUSED(open("/etc/passwd", O_RDONLY));
+    REFUSED(open("/tmp", O_TMPFILE | O_RDWR, 0600));
+    REFUSED(syscall(SYS_openat2, AT_FDCWD, "/", NULL, 0));
+    REFUSED(ptrace(PTRACE_SEIZE, getppid(), NULL, NULL));
+    REFUSED(process_vm_readv(getppid(), &mine, 1, &theirs, 1, 0));
+    REFUSED(kill(getppid(), 0));
+    REFUSED(fork());
+    REFUSED(vfork());
+    REFUSED(execve(argv[0], argv, NULL));
+    REFUSED(memfd_create("x", 0));
+    REFUSED(syscall(SYS_io_uring_setup, 1, NULL));
+    REFUSED(socket(AF_UNIX, SOCK_STREAM, 0));
+    REFUSED(socket(AF_NETLINK, SOCK_RAW, 0));
+    REFUSED(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    REFUSED(prctl(PR_SET_DUMPABLE, 1));
+    REFUSED(setrlimit(RLIMIT_CORE, &core));
+#undef REFUSED
+    /* What it has is connected to the coordinator, and to nobody else. */
+    if (connect(socket_of_worker(), (struct sockaddr *)&shared->other, shared->other_len) == 0 ||
+        errno != EISCONN)
+        n += (size_t)snprintf(text + n, cap - n, "connect: %s; ", strerror(errno));
+    if (getrlimit(RLIMIT_CORE, &core) != 0 || core.rlim_max != 0)
+        n += (size_t)snprintf(text + n, cap - n, "core files; ");
+    snprintf(text + n, cap - n, "dumpable %d, no new privileges %d", prctl(PR_GET_DUMPABLE),
+             prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
 }
 
 static void run_command(struct session *s)
 {
-    char text[128];
+    char text[2048];
     const char *c = s->command;
     if (str_starts(c, "exit ")) {
         finish(s, PROBLEM_EXIT_NONZERO, (int)strtol(c + 5, NULL, 10));
@@ -359,7 +384,7 @@ enum { JOBS = 64 };
 
 struct seen {
     int hostkeys, authenticated, sent, done;
-    char out[128], err[128];
+    char out[2048], err[2048];
     uint64_t bytes;
     bool in_order; /* flood: each byte as it should be */
     struct session_result result;
@@ -787,12 +812,20 @@ static void a_worker_is_shut_in(void **state)
 {
     (void)state;
     struct fixture f;
+    int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof shared->other;
+    shared->other = (struct sockaddr_un){.sun_family = AF_UNIX}; /* the kernel finds a name */
+    assert_int_equal(bind(listening, (struct sockaddr *)&shared->other, sizeof(sa_family_t)), 0);
+    assert_int_equal(getsockname(listening, (struct sockaddr *)&shared->other, &len), 0);
+    assert_int_equal(listen(listening, 1), 0);
+    shared->other_len = len;
     open_pool(&f, 1);
     start(&f, 1, "escape");
     run_until_done(&f, 1);
     assert_int_equal(f.jobs[1].result.outcome.problem, PROBLEM_NONE);
-    assert_string_equal(f.jobs[1].out, "EPERM EPERM EPERM EPERM EPERM dumpable 0");
+    assert_string_equal(f.jobs[1].out, "dumpable 0, no new privileges 1");
     close_pool(&f);
+    close(listening);
 }
 
 /* The coordinator does not read: the worker holds its sessions instead of memory. */

@@ -109,6 +109,10 @@ enum retry_class {
       "the login did not finish within the bound")                                                 \
     X(PROBLEM_AUTH_UNPROVEN, "auth-unproven-host", STATUS_AUTH_FAILED, RETRY_NEVER,                \
       "a password would have gone to a host whose key was not known before this run")              \
+    X(PROBLEM_JUMP_UNREACHABLE, "jump-unreachable", STATUS_UNREACHABLE, RETRY_NEVER,               \
+      "a bastion in front of the host could not be reached, trusted or logged in to")              \
+    X(PROBLEM_FORWARD_REFUSED, "forward-refused", STATUS_UNREACHABLE, RETRY_NEVER,                 \
+      "the bastion does not allow a connection to the host")                                       \
     X(PROBLEM_CHANNEL_REFUSED, "channel-refused", STATUS_UNREACHABLE, RETRY_FAST,                  \
       "logged in, but the server refused to open a channel (MaxSessions)")                         \
     X(PROBLEM_OPEN_TIMEOUT, "open-timeout", STATUS_UNREACHABLE, RETRY_NEVER,                       \
@@ -147,6 +151,8 @@ enum retry_class {
       "--max-fail stopped the run before this host's turn")                                        \
     X(PROBLEM_NOT_STARTED_DEADLINE, "deadline", STATUS_NOT_STARTED, RETRY_NEVER,                   \
       "--deadline came before this host's turn")                                                   \
+    X(PROBLEM_NOT_STARTED_JUMP, "jump-dead", STATUS_NOT_STARTED, RETRY_NEVER,                      \
+      "every bastion in front of the host was found dead before its turn")                         \
     X(PROBLEM_DEADLINE, "run-deadline", STATUS_TIMEOUT, RETRY_NEVER,                               \
       "--deadline came while the command ran")                                                     \
     X(PROBLEM_CONTROLLER_ENDED, "controller-ended", STATUS_UNKNOWN, RETRY_NEVER,                   \

@@ -32,6 +32,7 @@ struct sched {
     struct target *targets;
     uint32_t total;
     uint32_t next_new; /* first target never started */
+    uint32_t skipped;  /* after it, final without a start: their group is dead */
     uint32_t running, finals, failed, started;
     struct due *heap;
     uint32_t heap_count;
@@ -59,7 +60,8 @@ struct sched {
 
     bool breaker_armed;
     enum problem breaker_problem;
-    uint64_t fail_limit; /* stop past this; UINT64_MAX: never */
+    uint32_t breaker_seen; /* finals that it counts */
+    uint64_t fail_limit;   /* stop past this; UINT64_MAX: never */
     uint64_t random;
 };
 
@@ -119,6 +121,8 @@ static void open_wave(struct sched *s)
     uint32_t left = s->total - s->wave_start;
     s->wave_end = s->wave_start + (size < left ? size : left);
     s->wave_finals = 0;
+    for (uint32_t i = s->wave_start; s->skipped > 0 && i < s->wave_end; i++)
+        s->wave_finals += s->targets[i].state == FINAL;
 }
 
 enum rc sched_new(struct sched **out, const struct sched_opts *opts, uint32_t targets,
@@ -248,6 +252,12 @@ static void set_final(struct sched *s, uint32_t target, enum problem problem)
     act(s, SCHED_DO_FINAL, target, problem);
 }
 
+/* Never started, and to be started yet. */
+static uint32_t waiting(const struct sched *s)
+{
+    return s->total - s->next_new - s->skipped;
+}
+
 static void tell_stop(struct sched *s, enum problem why)
 {
     if (!s->told_stop)
@@ -262,14 +272,19 @@ static void stop(struct sched *s, enum problem why)
     if (s->stop != PROBLEM_NONE)
         return;
     s->stop = why;
-    if (s->next_new < s->total || s->heap_count > 0 || s->suspect_count > 0)
+    if (waiting(s) > 0 || s->heap_count > 0 || s->suspect_count > 0)
         tell_stop(s, why);
     while (s->heap_count > 0)
         set_final(s, heap_pop(s), PROBLEM_NONE);
     while (s->suspect_count > 0)
         set_final(s, suspect_pop(s), PROBLEM_NONE);
-    while (s->next_new < s->total)
-        set_final(s, s->next_new++, why);
+    while (waiting(s) > 0) {
+        if (s->targets[s->next_new].state == WAITING)
+            set_final(s, s->next_new, why);
+        else
+            s->skipped--;
+        s->next_new++;
+    }
 }
 
 static void cancel_running(struct sched *s, enum problem stopped, enum problem why)
@@ -364,15 +379,33 @@ static void count_final(struct sched *s, const struct outcome *o)
 {
     if (problem_status(o->problem) != STATUS_OK)
         s->failed++;
-    if (s->breaker_armed) {
-        if (s->finals == 1)
+    /* What a dead bastion does to the hosts behind it is dealt with by group. */
+    if (s->breaker_armed && o->problem != PROBLEM_JUMP_UNREACHABLE) {
+        if (++s->breaker_seen == 1)
             s->breaker_problem = o->problem;
         if (!outcome_before_command(o) || o->problem != s->breaker_problem)
             s->breaker_armed = false;
     }
-    if (s->breaker_armed && s->finals == s->opts.breaker) {
+    if (s->breaker_armed && s->breaker_seen == s->opts.breaker) {
         s->breaker_armed = false;
         stop(s, PROBLEM_NOT_STARTED_BREAKER);
+    }
+    if (s->failed > s->fail_limit)
+        stop(s, PROBLEM_NOT_STARTED_BUDGET);
+}
+
+/* They could not have been reached: for the budget they count as failed; the breaker, which asks
+ * what the first hosts came to, has nothing to learn from them. */
+static void skip_group(struct sched *s, uint32_t group)
+{
+    must(s->opts.groups != NULL);
+    for (uint32_t i = s->next_new; i < s->total; i++) {
+        if (s->opts.groups[i] != group || s->targets[i].state != WAITING)
+            continue;
+        s->skipped++;
+        s->failed++;
+        set_final(s, i, PROBLEM_NOT_STARTED_JUMP);
+        s->wave_finals -= i >= s->wave_end;
     }
     if (s->failed > s->fail_limit)
         stop(s, PROBLEM_NOT_STARTED_BUDGET);
@@ -443,6 +476,15 @@ static bool trial_may_start(const struct sched *s)
     return s->suspect_count > 0 && s->heap_count == 0 && s->running == s->cleared;
 }
 
+/* Those whose group died before their turn are no longer in line. */
+static void pass_skipped(struct sched *s)
+{
+    while (s->skipped > 0 && s->next_new < s->wave_end && s->targets[s->next_new].state == FINAL) {
+        s->skipped--;
+        s->next_new++;
+    }
+}
+
 /* Starts what may start. Returns when it wants to be called again (in inner time). */
 static uint64_t start_more(struct sched *s)
 {
@@ -451,6 +493,7 @@ static uint64_t start_more(struct sched *s)
     while (s->wave_finals == s->wave_end - s->wave_start && s->wave_end < s->total)
         open_wave(s);
     while (s->running < s->opts.fanout) {
+        pass_skipped(s);
         bool retry = due_now(s), trial = false;
         if (!retry && s->next_new == s->wave_end) {
             trial = trial_may_start(s);
@@ -510,6 +553,7 @@ static void handle(struct sched *s, const struct sched_event *ev)
         s->paused = true;
         break;
     case SCHED_EV_RESUME: s->paused = false; break;
+    case SCHED_EV_GROUP_DEAD: skip_group(s, ev->group); break;
     }
 }
 
@@ -543,7 +587,7 @@ void sched_counts(const struct sched *s, struct sched_counts *out)
 {
     *out = (struct sched_counts){
         .total = s->total,
-        .waiting = s->total - s->next_new,
+        .waiting = waiting(s),
         .running = s->running,
         .backing_off = s->heap_count + s->suspect_count,
         .final_ = s->finals,

@@ -49,6 +49,7 @@ struct sched_opts {
     uint64_t backoff_base_ms; /* 250: first back-off is random in [0, base), doubled each time */
     uint64_t backoff_max_ms;  /* 5000 */
     uint64_t seed;
+    const uint32_t *groups; /* of each target, NULL: none; outlives the scheduler */
 };
 
 enum sched_event_type {
@@ -58,12 +59,14 @@ enum sched_event_type {
     SCHED_EV_CANCEL,   /* first Ctrl-C, SIGTERM: start nothing new, cancel what runs */
     SCHED_EV_PAUSE,    /* the reader holds us up: start nothing, deadlines stand still */
     SCHED_EV_RESUME,
+    SCHED_EV_GROUP_DEAD, /* `group` cannot be reached: none of it that was never started starts */
 };
 
 struct sched_event {
     enum sched_event_type type;
     uint32_t target;
     const struct outcome *outcome; /* FINISHED; read during the call only */
+    uint32_t group;                /* GROUP_DEAD */
     uint64_t connect_ms_used;      /* FINISHED: how much of the connect bound the attempt used */
 };
 

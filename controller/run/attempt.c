@@ -40,8 +40,9 @@ static uint64_t budget_left(const struct attempt *a)
     return a->used_ms < a->budget_ms ? a->budget_ms - a->used_ms : 0;
 }
 
-/* The attempt is over: its result is in a->result. The scheduler decides what follows. */
-static void finish(struct attempt *a)
+/* The attempt is over. The scheduler decides what follows; until then the end is kept. */
+static void finish(struct attempt *a, const struct outcome *o, const struct session_timing *timing,
+                   const char *server_banner)
 {
     struct run *r = a->run;
     must(a->state != ATTEMPT_RESTING);
@@ -51,11 +52,12 @@ static void finish(struct attempt *a)
     a->end_ms = clock_ms();
     a->job = 0;
     list_remove(r, a);
-    if (outcome_before_command(&a->result.outcome))
-        r->last_before = a->result.outcome.problem;
+    ending_keep(&a->ending, o, timing, server_banner);
+    if (outcome_before_command(o))
+        r->last_before = o->problem;
     struct sched_event ev = {.type = SCHED_EV_FINISHED,
                              .target = a->target,
-                             .outcome = &a->result.outcome,
+                             .outcome = o,
                              .connect_ms_used = a->used_ms};
     run_event(r, &ev);
 }
@@ -63,17 +65,17 @@ static void finish(struct attempt *a)
 __attribute__((format(printf, 4, 5))) static void fail(struct attempt *a, enum problem problem,
                                                        enum phase phase, const char *fmt, ...)
 {
-    struct outcome *o = &a->result.outcome;
-    outcome_init(o);
-    o->problem = problem;
-    o->phase = phase;
-    char text[sizeof o->detail];
+    struct outcome o;
+    outcome_init(&o);
+    o.problem = problem;
+    o.phase = phase;
+    char text[sizeof o.detail];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    str_escape_to(o->detail, sizeof o->detail, text, strlen(text), 0);
-    finish(a);
+    str_escape_to(o.detail, sizeof o.detail, text, strlen(text), 0);
+    finish(a, &o, NULL, "");
 }
 
 /* ---- the gate ---- */
@@ -184,8 +186,8 @@ static bool hand_over(struct attempt *a)
     }
     if (r->plan->scan != NULL)
         snprintf(types, sizeof types, "%s", r->plan->scan->types[a->type_at]);
-    else if (a->retry_types[0] != '\0')
-        memcpy(types, a->retry_types, sizeof types);
+    else if (a->retry_types != NULL)
+        snprintf(types, sizeof types, "%s", a->retry_types);
     else
         trust_types(r->trust, t->key_name, t->alias ? 22 : t->port, types, sizeof types);
     struct buf line;
@@ -248,8 +250,10 @@ void attempt_on_trust(void *user, uint64_t job, const struct trust_answer *answe
     struct attempt *a = attempt_of(r, job);
     if (a == NULL)
         return;
-    if (answer->retry_types[0] != '\0')
-        memcpy(a->retry_types, answer->retry_types, sizeof a->retry_types);
+    if (answer->retry_types[0] != '\0') {
+        mem_free(a->retry_types);
+        a->retry_types = mem_strdup(answer->retry_types);
+    }
     if (answer->accept)
         a->phase = PHASE_AUTH;
     pool_hostkey_answer(r->pool, job, answer->accept ? HOSTKEY_ACCEPT : HOSTKEY_REJECT,
@@ -299,7 +303,7 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
         a->used_ms += clock_ms() - a->step_ms;
     a->job = 0;
     leave_gate(r, a->target);
-    if (a->retry_types[0] != '\0' && !a->reshaken && !a->cancelled && budget_left(a) > 0 &&
+    if (a->retry_types != NULL && !a->reshaken && !a->cancelled && budget_left(a) > 0 &&
         result->outcome.problem == PROBLEM_HOST_KEY_CHANGED) {
         a->reshaken = true;
         enter_gate(a);
@@ -309,9 +313,9 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
     } else if (scan_goes_on(a, result)) {
         enter_gate(a);
     } else {
-        a->result = *result;
-        scan_settle(a);
-        finish(a);
+        struct outcome o = result->outcome;
+        scan_settle(a, &o);
+        finish(a, &o, &result->timing, result->server_banner);
     }
     run_pump(r);
 }
@@ -352,10 +356,11 @@ static void on_resolved(void *user, const struct resolve_result *result)
     stop_lookup(a);
     if (result->problem != PROBLEM_NONE) {
         fail(a, result->problem, PHASE_RESOLVE, "%s: %s", target_of(a)->address, result->detail);
+    } else if ((a->addrs = mem_memdup(result->addrs, result->count * sizeof a->addrs[0])) == NULL) {
+        fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_RESOLVE, "out of memory");
     } else {
         a->addr_count = (uint8_t)result->count;
         a->addr_next = 0;
-        memcpy(a->addrs, result->addrs, result->count * sizeof a->addrs[0]);
         enter_gate(a);
     }
     run_pump(r);
@@ -394,6 +399,21 @@ static void start_lookup(struct attempt *a)
 
 /* ---- start, cancel, final ---- */
 
+/* What an attempt holds besides itself. */
+static void let_go(struct attempt *a)
+{
+    ending_fini(&a->ending);
+    mem_free(a->addrs);
+    mem_free(a->retry_types);
+}
+
+static void free_attempt(struct attempt *a)
+{
+    if (a != NULL)
+        let_go(a);
+    mem_free(a);
+}
+
 /* A host for which there is not even memory to start it: reported without an attempt. */
 static void start_failed(struct run *r, uint32_t target)
 {
@@ -408,7 +428,9 @@ static void start_failed(struct run *r, uint32_t target)
 void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t budget_ms)
 {
     struct attempt *a = r->attempts[target];
-    if (a == NULL)
+    if (a != NULL)
+        let_go(a);
+    else
         a = r->attempts[target] = mem_calloc(1, sizeof *a);
     if (a == NULL) {
         start_failed(r, target);
@@ -420,7 +442,6 @@ void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t bud
                           .budget_ms = budget_ms,
                           .start_ms = clock_ms(),
                           .start_wall_us = clock_wall_us()};
-    outcome_init(&a->result.outcome);
     list_add(r, a);
     output_started(r->output, target, number);
     const char *bad = target_of(a)->bad;
@@ -465,17 +486,17 @@ static void fill_result(const struct run *r, uint32_t target, struct output_resu
                                   .server_banner = ""};
     if (a == NULL)
         return;
-    const union resolve_addr *addr = &a->addrs[a->addr_next];
-    if (a->addr_count > 0 && addr->sa.sa_family == AF_INET6)
+    const union resolve_addr *addr = a->addr_count > 0 ? &a->addrs[a->addr_next] : NULL;
+    if (addr != NULL && addr->sa.sa_family == AF_INET6)
         uv_ip6_name(&addr->in6, address, INET6_ADDRSTRLEN);
-    else if (a->addr_count > 0)
+    else if (addr != NULL)
         uv_ip4_name(&addr->in, address, INET6_ADDRSTRLEN);
     out->attempts = a->number;
     out->started_wall_us = a->start_wall_us;
     out->duration_us = (a->end_ms - a->start_ms) * 1000;
-    out->connect_us = a->result.timing.sent;
-    out->server_banner = a->result.server_banner;
-    out->timing = a->result.timing;
+    out->connect_us = a->ending.timing.sent;
+    out->server_banner = ending_banner(&a->ending);
+    out->timing = a->ending.timing;
 }
 
 static void record_host(struct run *r, const struct output_result *result)
@@ -494,25 +515,27 @@ void attempt_final(struct run *r, uint32_t target, enum problem problem)
     struct attempt *a = r->attempts[target];
     struct outcome o;
     outcome_init(&o);
-    /* No attempt and yet an end of its own: there was no memory to start it. */
-    o.problem = problem == PROBLEM_NONE && a == NULL ? PROBLEM_LOCAL_RESOURCE : problem;
+    if (problem == PROBLEM_NONE && a != NULL)
+        ending_outcome(&a->ending, &o);
+    else /* no attempt and yet an end of its own: there was no memory to start it */
+        o.problem = problem == PROBLEM_NONE ? PROBLEM_LOCAL_RESOURCE : problem;
     struct output_result result;
     char address[INET6_ADDRSTRLEN];
     fill_result(r, target, &result, address);
-    result.outcome = problem == PROBLEM_NONE && a != NULL ? &a->result.outcome : &o;
+    result.outcome = &o;
     output_result(r->output, &result);
     if (r->plan->scan != NULL)
         r->plan->scan->ended(r->plan->scan->user, target, result.outcome, address);
     else
         record_host(r, &result);
     r->attempts[target] = NULL;
-    mem_free(a);
+    free_attempt(a);
 }
 
 void attempts_free(struct run *r)
 {
     for (uint32_t i = 0; r->attempts != NULL && i < r->count; i++)
-        mem_free(r->attempts[i]);
+        free_attempt(r->attempts[i]);
     mem_free(r->attempts);
     r->attempts = NULL;
     r->oldest = r->newest = NULL;

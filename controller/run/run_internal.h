@@ -13,6 +13,7 @@
 #include "controller/output/output.h"
 #include "controller/output/progress.h"
 #include "controller/record/record.h"
+#include "controller/run/ending.h"
 #include "controller/run/gate.h"
 #include "controller/run/run.h"
 #include "controller/run/sched.h"
@@ -42,16 +43,16 @@ struct attempt {
     uint64_t budget_ms; /* of the connect bound for this attempt */
     uint64_t used_ms;   /* of it so far */
     struct resolve_req *lookup;
-    union resolve_addr addrs[RESOLVE_MAX_ADDRESSES];
+    union resolve_addr *addrs; /* addr_count of them */
     uint8_t addr_count, addr_next;
     bool sent;
-    bool cancelled;        /* cancel was asked for */
-    enum problem why;      /* with cancelled */
-    char retry_types[256]; /* shake hands again with these */
-    bool reshaken;         /* that was done */
-    uint8_t type_at;       /* a scan: its handshakes so far */
-    bool has_key;          /* a scan: one of them brought a key */
-    struct session_result result;
+    bool cancelled;              /* cancel was asked for */
+    enum problem why;            /* with cancelled */
+    char *retry_types;           /* shake hands again with these; NULL: no need */
+    bool reshaken;               /* that was done */
+    uint8_t type_at;             /* a scan: its handshakes so far */
+    bool has_key;                /* a scan: one of them brought a key */
+    struct ending ending;        /* once it has ended */
     struct attempt *prev, *next; /* in the run's list of what runs, oldest first */
 };
 
@@ -133,7 +134,7 @@ void attempts_free(struct run *r);
  * failure, and each has the whole bound to itself. */
 bool scan_goes_on(struct attempt *a, const struct session_result *res);
 /* The attempt is over: the last handshake may have been for a key that the host lacks. */
-void scan_settle(struct attempt *a);
+void scan_settle(const struct attempt *a, struct outcome *o);
 
 /* watch.c */
 enum rc watch_open(struct run *r, struct err *e); /* signals, keyboard, progress */

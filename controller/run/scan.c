@@ -19,9 +19,8 @@ bool scan_goes_on(struct attempt *a, const struct session_result *res)
 }
 
 /* The last handshake may have been for a key that the host lacks. */
-void scan_settle(struct attempt *a)
+void scan_settle(const struct attempt *a, struct outcome *o)
 {
-    struct outcome *o = &a->result.outcome;
     if (a->run->plan->scan == NULL || o->problem != PROBLEM_HOST_KEY_CHANGED)
         return;
     outcome_init(o);

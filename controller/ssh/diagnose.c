@@ -193,10 +193,6 @@ enum problem diagnose_death(enum phase *phase, const char *text, bool restricted
         return diagnose_disconnect(*phase, &d, detail);
     if (*phase == PHASE_KEX && no_match != NULL)
         return diagnose_no_match(phase, no_match, restricted, detail);
-    if (*phase == PHASE_KEX && text[0] == '\0') { /* a connection that ends has a text */
-        say(detail, "the server broke the rules of the key exchange");
-        return PROBLEM_KEX_FAILED;
-    }
     if (socket_died(text))
         return diagnose_socket(*phase, text, detail);
     say(detail, "%s", text);
@@ -204,4 +200,31 @@ enum problem diagnose_death(enum phase *phase, const char *text, bool restricted
         return PROBLEM_KEX_FAILED;
     return *phase == PHASE_RUN || *phase == PHASE_REQUEST ? PROBLEM_PROTOCOL_ERROR
                                                           : PROBLEM_HOSTILE;
+}
+
+enum problem diagnose_forward(unsigned code, const char *reason, const char *via, const char *where,
+                              char *detail)
+{
+    enum { PROHIBITED = 1, CONNECT_FAILED = 2, UNKNOWN_TYPE = 3, SHORTAGE = 4 };
+    static const struct {
+        const char *word;
+        enum problem problem;
+    } words[] = {{"refused", PROBLEM_CONNECT_REFUSED},       {"timed out", PROBLEM_CONNECT_TIMEOUT},
+                 {"not known", PROBLEM_DNS_NOT_FOUND},       {"No address", PROBLEM_DNS_NOT_FOUND},
+                 {"ailure in name", PROBLEM_DNS_FAILED},     {"resolv", PROBLEM_DNS_NOT_FOUND},
+                 {"does not resolve", PROBLEM_DNS_NOT_FOUND}};
+    if (code == PROHIBITED || code == UNKNOWN_TYPE) {
+        say(detail, "%s does not forward connections to %s (AllowTcpForwarding, PermitOpen): %s",
+            via, where, reason[0] != '\0' ? reason : "prohibited");
+        return PROBLEM_FORWARD_REFUSED;
+    }
+    if (code != CONNECT_FAILED) {
+        say(detail, "%s has no room for a connection to %s: %s", via, where, reason);
+        return code == SHORTAGE ? PROBLEM_CHANNEL_REFUSED : PROBLEM_LOCAL_RESOURCE;
+    }
+    say(detail, "from %s: connect to %s: %s", via, where, reason[0] != '\0' ? reason : "it failed");
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strstr(reason, words[i].word) != NULL)
+            return words[i].problem;
+    return PROBLEM_CONNECT_FAILED;
 }

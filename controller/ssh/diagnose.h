@@ -32,6 +32,10 @@ enum problem diagnose_connect(int sys, bool v6, const char *where, char *detail)
 /* The stream ended before a banner. sys: errno, 0 for end of stream; text: libssh's, may be "". */
 enum problem diagnose_prelude(const struct prelude *p, int sys, const char *text, char *detail);
 
+/* The bastion `via` did not connect to `where` for us: RFC 4254's reason and its own words. */
+enum problem diagnose_forward(unsigned code, const char *reason, const char *via, const char *where,
+                              char *detail);
+
 /* The session died in `phase` (kex, auth, open, request, run) with libssh's `text`.
  * `restricted`: only the host key types on record were offered. *phase may be corrected. */
 enum problem diagnose_death(enum phase *phase, const char *text, bool restricted, char *detail);

@@ -1,6 +1,7 @@
 /* The state machine of a session. See session.h.
  *
  *   CONNECT, BANNER, KEX, HOSTKEY, SERVICE, AUTH, OPEN, REQUEST, RUN, CLOSE, DONE: in this order;
+ *   FORWARD in place of CONNECT behind a link; LINKED after AUTH, for a link, in place of the rest;
  *   from RUN, when somebody wants the command ended: TERM, then KILL, then CLOSE.
  *
  * Every state leads to CLOSE: by its own failure, by its deadline, by a cancel. What fails is told
@@ -28,23 +29,18 @@
 #include "common/str.h"
 
 enum {
-    PUMP_BUDGET = 16,         /* full reads in a row before others have their turn */
-    PRELUDE_MAX = 32 * 1024,  /* bytes before the banner */
-    GRACE_MS = 250,           /* a deadline is put off by this when bytes have just come: */
-    GRACES = 8,               /* our own loop may have been late, not the host */
-    TERM_MS = 10 * 1000,      /* from TERM to KILL */
-    KILL_MS = 2 * 1000,       /* from KILL to giving up */
-    NOISE_BYTES = 256 * 1024, /* what may come beside the command's own bytes while it runs, */
-    NOISE_PER_PACKET = 128,   /* with each packet of them, */
-    NOISE_SHARE = 8,          /* with so many bytes of its output or input (new keys, windows), */
-    NOISE_PER_SECOND = 1024,  /* and in each second (keepalives) */
+    PUMP_BUDGET = 16,        /* full reads in a row before others have their turn */
+    PRELUDE_MAX = 32 * 1024, /* bytes before the banner */
+    GRACE_MS = 250,          /* a deadline is put off by this when bytes have just come: */
+    GRACES = 8,              /* our own loop may have been late, not the host */
+    TERM_MS = 10 * 1000,     /* from TERM to KILL */
+    KILL_MS = 2 * 1000,      /* from KILL to giving up */
 };
 
 #define TO(state) (1u << (state))
 
 /* limit_ms: most that the state may take, within the connect budget; budget: most bytes that the
- * server may send in it, so that a flood before the login ends itself (one banner of 256 KiB, the
- * longest there can be, fits). 0: none. */
+ * server may send in it, so that a flood before the login ends itself. 0: none. */
 static const struct state_row {
     const char *name;
     unsigned to;
@@ -55,6 +51,8 @@ static const struct state_row {
 } rows[S_COUNT] = {
     [S_CONNECT] = {"connect", TO(S_BANNER) | TO(S_CLOSE), PHASE_CONNECT, PROBLEM_CONNECT_TIMEOUT, 0,
                    0},
+    [S_FORWARD] = {"forward", TO(S_BANNER) | TO(S_CLOSE), PHASE_CONNECT, PROBLEM_CONNECT_TIMEOUT, 0,
+                   0},
     [S_BANNER] = {"banner", TO(S_KEX) | TO(S_CLOSE), PHASE_BANNER, PROBLEM_BANNER_TIMEOUT, 15000,
                   PRELUDE_MAX},
     [S_KEX] = {"kex", TO(S_HOSTKEY) | TO(S_CLOSE), PHASE_KEX, PROBLEM_KEX_TIMEOUT, 20000,
@@ -62,11 +60,12 @@ static const struct state_row {
     [S_HOSTKEY] = {"host-key", TO(S_SERVICE) | TO(S_CLOSE), PHASE_HOST_KEY, PROBLEM_KEX_TIMEOUT, 0,
                    0},
     [S_SERVICE] = {"service", TO(S_AUTH) | TO(S_CLOSE), PHASE_AUTH, PROBLEM_AUTH_TIMEOUT, 15000,
-                   256 * 1024},
-    [S_AUTH] = {"auth", TO(S_OPEN) | TO(S_CLOSE), PHASE_AUTH, PROBLEM_AUTH_TIMEOUT, 30000,
-                512 * 1024},
+                   2 * 1024 * 1024},
+    [S_AUTH] = {"auth", TO(S_OPEN) | TO(S_LINKED) | TO(S_CLOSE), PHASE_AUTH, PROBLEM_AUTH_TIMEOUT,
+                30000, 2 * 1024 * 1024},
+    [S_LINKED] = {"linked", TO(S_CLOSE), PHASE_OPEN, PROBLEM_NONE, 0, 0},
     [S_OPEN] = {"open", TO(S_REQUEST) | TO(S_CLOSE), PHASE_OPEN, PROBLEM_OPEN_TIMEOUT, 15000,
-                256 * 1024},
+                1024 * 1024},
     [S_REQUEST] = {"request", TO(S_RUN) | TO(S_CLOSE), PHASE_REQUEST, PROBLEM_REQUEST_TIMEOUT,
                    15000, 0},
     [S_RUN] = {"run", TO(S_TERM) | TO(S_CLOSE), PHASE_RUN, PROBLEM_RUN_TIMEOUT, 0, 0},
@@ -145,7 +144,6 @@ static void on_data(void *user, bool is_stderr, const void *p, size_t n)
     struct session *s = user;
     struct session_result *r = &s->result;
     *(is_stderr ? &r->stderr_bytes : &r->stdout_bytes) += n;
-    s->data_packets += n > 0;
     if (r->timing.first_byte == 0)
         r->timing.first_byte = session_elapsed_us(s);
     if (s->silence_timeout_ms > 0)
@@ -169,6 +167,12 @@ static enum step in_connect(struct session *s)
         enum problem p = diagnose_connect(sys, s->addr.sa.sa_family == AF_INET6, s->where, detail);
         return session_fail(s, p, "%s", detail);
     }
+    return session_connected(s);
+}
+
+/* There is a stream to the server, whatever carries it. */
+enum step session_connected(struct session *s)
+{
     s->result.timing.connected = session_elapsed_us(s);
     struct sshio_spec spec = {.fd = s->fd,
                               .hostkey_types = s->hostkey_types,
@@ -239,20 +243,18 @@ static enum step in_kex(struct session *s)
     return session_move(s, S_HOSTKEY);
 }
 
-/* Packets of no bytes are told apart before all else: libssh goes on waiting for a channel. */
 static enum step in_open(struct session *s)
 {
-    enum sshio_step step = sshio_open(s->io);
-    uint32_t most = sshio_max_packet(s->io);
-    if (most != SSHIO_PACKET_UNKNOWN && most < SSHIO_MIN_PACKET)
-        return session_fail(s, PROBLEM_HOSTILE, "the server allows packets of %u bytes only",
-                            (unsigned)most);
-    switch (step) {
+    switch (sshio_open(s->io)) {
     case SSHIO_AGAIN: return STEP_WAIT;
     case SSHIO_DEAD: return session_died(s);
     case SSHIO_OK: break;
     default: return session_fail(s, PROBLEM_CHANNEL_REFUSED, "%s", sshio_error(s->io));
     }
+    uint32_t most = sshio_max_packet(s->io);
+    if (most != 0 && most < SSHIO_MIN_PACKET)
+        return session_fail(s, PROBLEM_HOSTILE, "the server allows packets of %u bytes only",
+                            (unsigned)most);
     s->result.timing.open = session_elapsed_us(s);
     return session_move(s, S_REQUEST);
 }
@@ -261,7 +263,6 @@ static enum step in_request(struct session *s)
 {
     if (!s->result.outcome.sent) {
         s->result.outcome.sent = true;
-        s->run_bytes = sshio_bytes_in(s->io);
         s->result.timing.sent = session_elapsed_us(s);
         session_set_deadline(s); /* the connect budget ends here */
         s->ops->sent(s->user);
@@ -306,7 +307,7 @@ static enum sshio_step feed(struct session *s)
 
 /* Requests that a server sends us are all denied; past a count that no keepalive reaches, a reply
  * to each would only fill our buffers. */
-static bool floods(const struct session *s)
+bool session_floods(const struct session *s)
 {
     return sshio_seen(s->io)->messages > SSHIO_MAX_MESSAGES + session_elapsed_us(s) / 1000000;
 }
@@ -324,7 +325,7 @@ static enum step in_command(struct session *s)
     /* Looked at last: a write pumps too, and may be the one that meets the close. */
     if (sshio_seen(s->io)->closed)
         return s->cancel_seen ? session_cancel_ended(s) : session_command_ended(s);
-    if (floods(s))
+    if (session_floods(s))
         return session_fail(s, PROBLEM_PROTOCOL_ERROR, "the server floods us with requests");
     return STEP_WAIT;
 }
@@ -362,11 +363,13 @@ static enum step step_state(struct session *s)
 {
     switch (s->state) {
     case S_CONNECT: return in_connect(s);
+    case S_FORWARD: return session_in_forward(s);
     case S_BANNER: return in_banner(s);
     case S_KEX: return in_kex(s);
     case S_HOSTKEY: return session_in_hostkey(s);
     case S_SERVICE: return session_in_service(s);
     case S_AUTH: return session_in_auth(s);
+    case S_LINKED: return session_in_linked(s);
     case S_OPEN: return in_open(s);
     case S_REQUEST: return in_request(s);
     case S_RUN:
@@ -376,32 +379,9 @@ static enum step step_state(struct session *s)
     }
 }
 
-/* From the request on: more has come than the command's own bytes explain. Whatever it is made of
- * (messages without meaning, requests, windows, new keys without end), it only keeps us busy. */
-static bool is_noisy(const struct session *s)
-{
-    const struct session_result *r = &s->result;
-    uint64_t data = r->stdout_bytes + r->stderr_bytes;
-    uint64_t fair = NOISE_BYTES + data + (data + s->input_done) / NOISE_SHARE +
-                    s->data_packets * NOISE_PER_PACKET +
-                    session_elapsed_us(s) / 1000000 * NOISE_PER_SECOND;
-    return sshio_bytes_in(s->io) - s->run_bytes > fair;
-}
-
-static enum step check_noise(struct session *s)
-{
-    if (!is_noisy(s))
-        return STEP_WAIT;
-    if (s->cancel_seen)
-        return session_cancel_ended(s);
-    return session_fail(s, PROBLEM_PROTOCOL_ERROR, "the server floods us with what is no output");
-}
-
 static enum step check_budget(struct session *s)
 {
     uint64_t budget = rows[s->state].budget;
-    if (s->state >= S_REQUEST && s->state <= S_KILL)
-        return check_noise(s);
     if (s->io == NULL || budget == 0 || sshio_bytes_in(s->io) - s->state_bytes <= budget)
         return STEP_WAIT;
     if (s->state == S_BANNER)
@@ -462,9 +442,11 @@ void session_rearm(struct session *s)
 {
     bool held = s->env->paused && in_run(s);
     int want = 0;
+    if (s->state == S_LINKED)
+        held = s->was_full = bridges_full(s);
     if (s->state == S_CONNECT)
         want = UV_WRITABLE;
-    else if (s->state != S_HOSTKEY) {
+    else if (s->state != S_HOSTKEY && s->state != S_FORWARD) {
         want = (held ? 0 : UV_READABLE) | (sshio_wants_write(s->io) ? UV_WRITABLE : 0);
     }
     if (s->state == S_RUN)
@@ -490,6 +472,7 @@ static enum step late(struct session *s)
     enum problem p = rows[s->state].late;
     switch (s->state) {
     case S_CONNECT: return session_fail(s, p, "connect to %s: no answer in %s", s->where, took);
+    case S_FORWARD: return session_forward_late(s, took);
     case S_BANNER:
         if (s->prelude.first[0] != '\0')
             return session_fail(s, p, "%s said \"%s\" and sent no SSH banner in %s", s->where,
@@ -519,7 +502,7 @@ static bool last_look(struct session *s)
 {
     enum session_state state = s->state;
     uint64_t bytes = s->io != NULL ? sshio_bytes_in(s->io) : 0;
-    s->ready = state != S_CONNECT;
+    s->ready = state != S_CONNECT && state != S_FORWARD;
     session_tick(s);
     if (s->state >= S_CLOSE)
         return true;

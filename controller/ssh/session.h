@@ -44,6 +44,7 @@ enum session_kind {
     SESSION_RUN,  /* logs in and runs a command */
     SESSION_SCAN, /* ends ok once the server has proven its host key; logs in nowhere, and asks for
                      no answer. Of the spec only the first group counts */
+    SESSION_LINK, /* logs in, then carries others: no command, no end but a cancel or a failure */
     SESSION_KIND_COUNT
 };
 
@@ -54,7 +55,10 @@ struct session_timing { /* microseconds since the start of the attempt, 0: not r
 struct session_spec {
     enum session_kind kind;
     const char *label;          /* inventory name, for messages */
-    union resolve_addr addr;    /* with port */
+    union resolve_addr addr;    /* with port, which is all that counts behind a link */
+    uint64_t via_job;           /* to a worker: the job whose session `via` is, 0 for none */
+    struct session *via;        /* a link that is up, to go through; NULL: none */
+    const char *via_host;       /* behind a link: the host as the bastion knows it */
     const char *hostkey_types;  /* known types in order of preference, "" for all */
     bool legacy;                /* also offer old algorithms, knowingly */
     uint64_t connect_budget_ms; /* TCP to the request, all of it */
@@ -82,7 +86,8 @@ struct session_ops {
      * state has the connect budget as its bound; time that the answer takes counts). A scan wants
      * no answer. */
     void (*hostkey)(void *user, const char *key_type, const void *blob, size_t len);
-    /* The login is complete: this connection counts no longer against the server's limit. */
+    /* The login is complete: this connection counts no longer against the server's limit. A link
+     * can be gone through from now on. */
     void (*authenticated)(void *user);
     /* The exec request is about to go out: from here on the command may have run. */
     void (*sent)(void *user);
@@ -98,6 +103,9 @@ struct session_ops {
 enum rc session_start(struct session **out, struct session_env *env,
                       const struct session_spec *spec, const struct session_ops *ops, void *user,
                       struct err *e);
+
+/* A link that is logged in and has not ended: others can go through it. */
+bool session_is_linked(const struct session *s);
 
 enum hostkey_answer { HOSTKEY_ACCEPT, HOSTKEY_REJECT };
 /* REJECT ends with `problem` and `detail`. */

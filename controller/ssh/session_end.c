@@ -28,6 +28,10 @@ static void on_poll_closed(uv_handle_t *handle)
  * has closed it the number may be another session's. */
 static void give_back(struct session *s)
 {
+    if (s->bridges != NULL)
+        bridges_lost(s);
+    if (s->bridge != NULL)
+        bridge_leave(s->bridge);
     if (s->polled)
         uv_close((uv_handle_t *)&s->poll, on_poll_closed);
     if (s->io != NULL)
@@ -46,7 +50,7 @@ static void give_back(struct session *s)
 enum step session_end(struct session *s, enum problem problem)
 {
     struct outcome *o = &s->result.outcome;
-    o->problem = problem;
+    o->problem = session_blame_link(s, problem);
     if (o->phase == PHASE_NONE)
         o->phase = session_phase(s);
     s->result.timing.done = session_elapsed_us(s);

@@ -62,7 +62,7 @@ static void idle_closed(uv_handle_t *handle)
 
 void session_env_close(struct session_env *env, void (*closed)(void *user), void *user)
 {
-    must(env->active == 0);
+    must(env->active == 0 && env->bridges == 0);
     env->closed = closed;
     env->closed_user = user;
     env->closing = 2;
@@ -203,5 +203,5 @@ void session_env_resume(struct session_env *env)
 
 size_t session_env_active(const struct session_env *env)
 {
-    return env->active;
+    return env->active + env->bridges;
 }

@@ -5,6 +5,7 @@
 #define CONTROLLER_SSH_SESSION_INT_H
 
 #include "common/buf.h"
+#include "controller/ssh/bridge.h"
 #include "controller/ssh/diagnose.h"
 #include "controller/ssh/session.h"
 #include "controller/ssh/ssh_io.h"
@@ -12,11 +13,13 @@
 
 enum session_state {
     S_CONNECT, /* our own TCP connect is under way */
+    S_FORWARD, /* instead: a channel through the link is asked for */
     S_BANNER,  /* connected; waiting for the server's first line */
     S_KEX,     /* key exchange */
     S_HOSTKEY, /* waiting for session_hostkey_answer */
     S_SERVICE, /* asking for the login service */
     S_AUTH,    /* keys, one after the other */
+    S_LINKED,  /* a link: logged in, carries what its bridges bring */
     S_OPEN,    /* opening the channel */
     S_REQUEST, /* the command was sent, not yet confirmed */
     S_RUN,     /* the command runs */
@@ -34,6 +37,7 @@ struct session_env {
     struct session *woken;    /* to be ticked in the next turn; linked by next_woken */
     struct session *sessions; /* all not yet done; linked by next */
     size_t active;
+    size_t bridges; /* not yet freed */
     struct env_key {
         struct sshio_key *key; /* NULL: no such number */
         char *label;
@@ -90,6 +94,14 @@ struct session {
     bool use_stdin;
     uint64_t connect_budget_ms, tcp_budget_ms, run_timeout_ms, silence_timeout_ms;
 
+    /* through a link, and as a link */
+    char *via;                       /* name of the link, NULL: none */
+    struct bridge *bridge;           /* to the link */
+    char lost[DIAGNOSE_DETAIL + 64]; /* not "": the link ended, and how */
+    struct bridge *bridges;          /* of the sessions behind us */
+    size_t held;                     /* bytes that wait in their channels */
+    bool was_full;                   /* too many of them, when we looked last */
+
     /* host key */
     bool asked, answered;
     enum hostkey_answer answer;
@@ -102,9 +114,7 @@ struct session {
     unsigned keys_tried;
     bool partial; /* a key was accepted, but the server wants more */
 
-    uint64_t run_bytes;    /* sshio_bytes_in when the request went out */
-    uint64_t data_packets; /* that brought bytes of the command */
-    size_t input_done;     /* bytes of env->input sent */
+    size_t input_done; /* bytes of env->input sent */
     bool eof_sent;
 
     enum problem cancel; /* PROBLEM_NONE: nobody asked */
@@ -139,12 +149,24 @@ enum phase session_phase(const struct session *s);
 uint64_t session_elapsed_us(const struct session *s);
 /* The one door to a state; STEP_END for S_CLOSE, otherwise STEP_NEXT. */
 enum step session_move(struct session *s, enum session_state to);
+/* The server sends more requests than any use explains. */
+bool session_floods(const struct session *s);
+/* Begins to speak SSH on s->fd, which poll watches. */
+enum step session_connected(struct session *s);
 void session_on_deadline(struct wheel_timer *timer);
 
 /* session_login.c: one step of a state each. */
 enum step session_in_hostkey(struct session *s);
 enum step session_in_service(struct session *s);
 enum step session_in_auth(struct session *s);
+
+/* session_link.c */
+enum step session_in_forward(struct session *s);
+enum step session_in_linked(struct session *s);
+/* The bastion has not answered in time. */
+enum step session_forward_late(struct session *s, const char *took);
+/* The way to the host ended under us: that is what happened, whatever it looked like from here. */
+enum problem session_blame_link(struct session *s, enum problem problem);
 
 /* session_end.c: every way out. Each returns STEP_END, with everything given back. */
 /* With what is in the outcome. */

@@ -90,7 +90,11 @@ static enum sshio_step auth_step(struct session *s)
 static enum step authenticated(struct session *s)
 {
     s->result.timing.auth = session_elapsed_us(s);
-    session_move(s, S_OPEN);
+    session_move(s, s->kind == SESSION_LINK ? S_LINKED : S_OPEN);
+    if (s->kind == SESSION_LINK) {
+        s->budget_due_ms = 0;
+        session_set_deadline(s);
+    }
     s->ops->authenticated(s->user);
     return STEP_NEXT;
 }

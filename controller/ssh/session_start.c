@@ -20,6 +20,7 @@ void session_free(struct session *s)
     mem_free(s->label);
     mem_free(s->command);
     mem_free(s->hostkey_types);
+    mem_free(s->via);
     mem_free(s);
 }
 
@@ -30,6 +31,8 @@ static enum rc copy_spec(struct session *s, const struct session_spec *spec, str
     s->hostkey_types = mem_strdup(spec->hostkey_types != NULL ? spec->hostkey_types : "");
     s->command = mem_alloc(spec->command_len + 1);
     if (s->user_name == NULL || s->label == NULL || s->hostkey_types == NULL || s->command == NULL)
+        return err_nomem(e);
+    if (spec->via != NULL && (s->via = mem_strdup(spec->via->label)) == NULL)
         return err_nomem(e);
     memcpy(s->command, spec->command, spec->command_len);
     s->command[spec->command_len] = '\0';
@@ -48,16 +51,24 @@ static enum rc copy_spec(struct session *s, const struct session_spec *spec, str
     return RC_OK;
 }
 
-static void describe_address(struct session *s)
+static unsigned port_of(const union resolve_addr *a)
 {
+    return ntohs(a->sa.sa_family == AF_INET6 ? a->in6.sin6_port : a->in.sin_port);
+}
+
+static void describe_address(struct session *s, const struct session_spec *spec)
+{
+    if (spec->via != NULL) {
+        snprintf(s->where, sizeof s->where, "%.60s port %u", spec->via_host, port_of(&s->addr));
+        return;
+    }
     char ip[INET6_ADDRSTRLEN] = "?";
     bool v6 = s->addr.sa.sa_family == AF_INET6;
     if (v6)
         uv_ip6_name(&s->addr.in6, ip, sizeof ip);
     else
         uv_ip4_name(&s->addr.in, ip, sizeof ip);
-    snprintf(s->where, sizeof s->where, "%s port %u", ip,
-             (unsigned)ntohs(v6 ? s->addr.in6.sin6_port : s->addr.in.sin_port));
+    snprintf(s->where, sizeof s->where, "%s port %u", ip, port_of(&s->addr));
 }
 
 /* Nagle with delayed acknowledgement would add up to 40 ms to each step of the handshake; the
@@ -87,8 +98,12 @@ static int start_connect(struct session *s)
 }
 
 /* A failure of the host's or the network's is an outcome like any other, told from the loop. */
-static enum rc start_io(struct session *s, struct err *e)
+static enum rc start_io(struct session *s, const struct session_spec *spec, struct err *e)
 {
+    if (spec->via != NULL) {
+        s->state = S_FORWARD;
+        return bridge_new(spec->via, s, spec->via_host, (uint16_t)port_of(&s->addr), e);
+    }
     char detail[DIAGNOSE_DETAIL];
     int sys = start_connect(s);
     if (sys != 0) {
@@ -132,10 +147,10 @@ enum rc session_start(struct session **out, struct session_env *env,
     enum rc rc = copy_spec(s, spec, e);
     if (rc != RC_OK)
         goto out;
-    describe_address(s);
+    describe_address(s, spec);
     env_link(env, s);
     start_clocks(s);
-    rc = start_io(s, e);
+    rc = start_io(s, spec, e);
     if (rc == RC_OK) {
         *out = s;
         return RC_OK;

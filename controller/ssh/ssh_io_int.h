@@ -1,5 +1,5 @@
-/* What the files that call libssh know of each other: ssh_io.c and ssh_io_login.c. Nobody else
- * includes this. Loop thread only.
+/* What the files that call libssh (ssh_io*.c) know of each other. Nobody else includes this. Loop
+ * thread only.
  */
 #ifndef CONTROLLER_SSH_SSH_IO_INT_H
 #define CONTROLLER_SSH_SSH_IO_INT_H
@@ -8,6 +8,8 @@
 #include <libssh/libssh.h>
 
 #include "controller/ssh/ssh_io.h"
+
+struct sshio_forward;
 
 struct sshio {
     ssh_session ssh;
@@ -22,6 +24,7 @@ struct sshio {
     struct sshio_seen seen;
     void (*data)(void *user, bool is_stderr, const void *p, size_t n);
     void *user;
+    struct sshio_forward *forwards; /* through this session, not yet freed */
 };
 
 struct sshio_key {
@@ -37,5 +40,8 @@ extern _Thread_local struct sshio *sshio_current;
 bool sshio_gone(const struct sshio *io);
 /* SSH_OK, SSH_AGAIN and the rest, as a step. */
 enum sshio_step sshio_settle(const struct sshio *io, int rc);
+
+/* ssh_io_forward.c: a log line that may be about one of the forwarded channels. */
+void sshio_forward_note(struct sshio *io, const char *text);
 
 #endif

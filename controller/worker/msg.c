@@ -243,6 +243,7 @@ static enum rc check_spec(const struct session_spec *s)
 {
     if (strlen(s->label) > MSG_MAX_LABEL || strlen(s->user) > MSG_MAX_USER ||
         strlen(s->hostkey_types) > MSG_MAX_TYPES || s->command_len > SESSION_MAX_COMMAND ||
+        (s->via_job != 0 && strlen(s->via_host) > MSG_MAX_HOST) ||
         s->key_count > SESSION_MAX_KEYS || s->connect_budget_ms > MSG_MAX_MS ||
         s->tcp_budget_ms > MSG_MAX_MS || s->run_timeout_ms > MSG_MAX_MS ||
         s->silence_timeout_ms > MSG_MAX_MS)
@@ -256,7 +257,7 @@ enum rc msg_put_start(struct buf *out, uint64_t job, const struct session_spec *
     uint64_t keys[SESSION_MAX_KEYS];
     enum rc rc = check_spec(s);
     if (rc == RC_OK)
-        rc = begin(&m, out, MSG_START, job, 15);
+        rc = begin(&m, out, MSG_START, job, 17);
     if (rc != RC_OK)
         return rc;
     for (unsigned i = 0; i < s->key_count; i++)
@@ -266,6 +267,8 @@ enum rc msg_put_start(struct buf *out, uint64_t job, const struct session_spec *
     put_addr(&m.w, &s->addr);
     wire_put_str(&m.w, "user", s->user);
     wire_put_u64s(&m.w, "keys", keys, s->key_count);
+    wire_put_u64(&m.w, "via", s->via_job);
+    wire_put_str(&m.w, "via_host", s->via_job != 0 ? s->via_host : "");
     wire_put_str(&m.w, "types", s->hostkey_types);
     wire_put_bool(&m.w, "legacy", s->legacy);
     wire_put_bin(&m.w, "command", s->command, s->command_len);
@@ -287,6 +290,17 @@ static void get_keys(struct reader *r, struct session_spec *s)
         s->keys[i] = (unsigned)keys[i];
 }
 
+/* A job through another one names the host for it, any other job does not. */
+static void get_way(struct reader *r, struct msg_start *m)
+{
+    struct session_spec *s = &m->spec;
+    s->via_job = get_u64(r, "via", UINT64_MAX);
+    get_str(r, "via_host", m->via_host, sizeof m->via_host);
+    s->via_host = m->via_host;
+    if (r->rc == RC_OK && (s->via_job != 0) != (m->via_host[0] != '\0'))
+        r->rc = refuse(r->e, r->f, "via_host");
+}
+
 enum rc msg_get_start(const struct frame *f, struct msg_start *m, struct err *e)
 {
     struct reader r;
@@ -300,10 +314,13 @@ enum rc msg_get_start(const struct frame *f, struct msg_start *m, struct err *e)
     get_addr(&r, &s->addr);
     get_str(&r, "user", m->user, sizeof m->user);
     get_keys(&r, s);
+    get_way(&r, m);
     get_str(&r, "types", m->hostkey_types, sizeof m->hostkey_types);
     s->legacy = get_bool(&r, "legacy");
     took(&r, wire_bin(&r.map, "command", SESSION_MAX_COMMAND, &s->command, &s->command_len),
          "command");
+    if (r.rc == RC_OK && s->kind == SESSION_LINK && s->command_len != 0)
+        r.rc = refuse(e, f, "command");
     s->use_stdin = get_bool(&r, "stdin");
     s->connect_budget_ms = get_u64(&r, "connect_ms", MSG_MAX_MS);
     s->tcp_budget_ms = get_u64(&r, "tcp_ms", MSG_MAX_MS);

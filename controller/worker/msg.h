@@ -42,6 +42,7 @@ enum {
     MSG_MAX_LABEL = 1024,
     MSG_MAX_USER = 256,
     MSG_MAX_TYPES = 1024,
+    MSG_MAX_HOST = 255,
     MSG_MAX_DETAIL = sizeof(((struct outcome *)0)->detail), /* with its NUL */
     MSG_MAX_KEY_TYPE = 64,
     MSG_MAX_BLOB = 16 * 1024,
@@ -76,6 +77,7 @@ struct msg_start {
     char label[MSG_MAX_LABEL + 1];
     char user[MSG_MAX_USER + 1];
     char hostkey_types[MSG_MAX_TYPES + 1];
+    char via_host[MSG_MAX_HOST + 1];
 };
 /* RC_LIMIT when a string or the command is too long. */
 enum rc msg_put_start(struct buf *out, uint64_t job, const struct session_spec *spec);

@@ -76,6 +76,7 @@ void pool_drop_job(struct pool_job *j)
     if (j->next != NULL)
         j->next->prev = j->prev;
     w->job_count--;
+    w->link_count -= j->kind == SESSION_LINK;
     mem_free(j);
 }
 
@@ -328,6 +329,23 @@ static struct pool_worker *choose_worker(struct pool *p)
     return best;
 }
 
+static struct pool_worker *worker_for(struct pool *p, const struct session_spec *spec)
+{
+    if (spec->via_job != 0) {
+        struct pool_job *link = pool_find_job(p, spec->via_job);
+        return link != NULL && link->worker->alive ? link->worker : NULL;
+    }
+    if (spec->kind != SESSION_LINK)
+        return choose_worker(p);
+    struct pool_worker *best = NULL;
+    for (unsigned i = 0; i < p->count; i++) {
+        struct pool_worker *w = &p->workers[i];
+        if (w->alive && (best == NULL || w->link_count < best->link_count))
+            best = w;
+    }
+    return best;
+}
+
 static enum rc send_start(struct pool_worker *w, uint64_t job, const struct session_spec *spec)
 {
     if (!w->input_done)
@@ -342,7 +360,9 @@ static enum rc send_start(struct pool_worker *w, uint64_t job, const struct sess
 
 enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec, struct err *e)
 {
-    struct pool_worker *w = choose_worker(p);
+    struct pool_worker *w = worker_for(p, spec);
+    if (w == NULL && spec->via_job != 0)
+        return err_set(e, RC_CANCELLED, "the connection to the bastion was lost");
     if (w == NULL)
         return err_set(e, RC_NOTFOUND, "no worker process is left");
     if (pool_find_job(p, job) != NULL)
@@ -363,6 +383,7 @@ enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec
         w->jobs->prev = j;
     w->jobs = j;
     w->job_count++;
+    w->link_count += j->kind == SESSION_LINK;
     if (rc == RC_OK)
         return RC_OK;
     pool_drop_job(j);

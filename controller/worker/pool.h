@@ -53,8 +53,10 @@ enum rc pool_add_key(struct pool *p, unsigned id, const char *text, size_t len,
 enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *e);
 
 /* Sends a job to the first worker that has less than POOL_FEW of them, or else to the one with the
- * fewest. RC_OK, RC_NOMEM, RC_LIMIT, RC_EXISTS (that number lives already), or RC_NOTFOUND when no
- * worker lives (then no done comes). spec is read during the call. */
+ * fewest; a job through a link (spec->via_job) to the link's worker, a link that goes through none
+ * to the worker with the fewest links. RC_OK, RC_NOMEM, RC_LIMIT, RC_EXISTS (that number lives
+ * already), or RC_NOTFOUND when no worker lives, RC_CANCELLED when the link does not (then no done
+ * comes). spec is read during the call. */
 enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec, struct err *e);
 void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, enum problem problem,
                          const char *detail);

@@ -39,7 +39,8 @@ static enum rc took_hostkey(struct pool *p, struct pool_job *j, const struct fra
 static enum rc took_step(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
 {
     enum job_state to = f->type == MSG_SENT ? JOB_SENT : JOB_AUTHENTICATED;
-    if (j->kind == SESSION_SCAN || j->state >= to || j->asked)
+    if (j->kind == SESSION_SCAN || j->state >= to || j->asked ||
+        (j->kind == SESSION_LINK && to == JOB_SENT))
         return breach(e, f, "a step out of turn");
     enum rc rc = msg_get_empty(f, e);
     if (rc != RC_OK)

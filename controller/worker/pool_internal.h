@@ -35,10 +35,11 @@ struct pool_worker {
     char fault[160]; /* why we killed it, or "" */
     struct pool_job *jobs;
     uint32_t job_count;
-    unsigned quiet;  /* pool_beats since it said anything */
-    size_t input_at; /* bytes of the pool's input queued so far */
-    bool input_done; /* all of it: jobs may follow */
-    struct buf held; /* jobs that wait behind the input */
+    uint32_t link_count; /* of them links */
+    unsigned quiet;      /* pool_beats since it said anything */
+    size_t input_at;     /* bytes of the pool's input queued so far */
+    bool input_done;     /* all of it: jobs may follow */
+    struct buf held;     /* jobs that wait behind the input */
 };
 
 struct pool {

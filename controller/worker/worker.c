@@ -13,7 +13,6 @@
 #include <openssl/crypto.h>
 #include <uv.h>
 
-#include "common/descriptors.h"
 #include "common/log.h"
 #include "common/map.h"
 #include "common/mem.h"
@@ -227,11 +226,11 @@ static enum rc took_stdin(struct worker *w, const struct frame *f, struct err *e
 }
 
 /* A session that could not even begin, told in the way of every other end. */
-static void refuse_job(struct worker *w, uint64_t id, const char *why)
+static void refuse_job(struct worker *w, uint64_t id, enum problem problem, const char *why)
 {
     struct session_result r = {.server_banner = ""};
     outcome_init(&r.outcome);
-    r.outcome.problem = PROBLEM_LOCAL_RESOURCE;
+    r.outcome.problem = problem;
     r.outcome.phase = PHASE_CONNECT;
     strncpy(r.outcome.detail, why, sizeof r.outcome.detail - 1);
     said(w, msg_put_done(chan_out(&w->chan), id, &r));
@@ -240,6 +239,14 @@ static void refuse_job(struct worker *w, uint64_t id, const char *why)
 static struct worker_job *find_job(struct worker *w, uint64_t id)
 {
     return map_get(&w->jobs, (const char *)&id, sizeof id);
+}
+
+/* The link of a job that goes through one. It may have ended while the START was on its way. */
+static bool find_link(struct worker *w, struct session_spec *spec)
+{
+    struct worker_job *j = find_job(w, spec->via_job);
+    spec->via = j != NULL && session_is_linked(j->session) ? j->session : NULL;
+    return spec->via != NULL;
 }
 
 static enum rc took_start(struct worker *w, const struct frame *f, struct err *e)
@@ -258,10 +265,13 @@ static enum rc took_start(struct worker *w, const struct frame *f, struct err *e
     }
     if (j == NULL || map_put(&w->jobs, (const char *)&j->id, sizeof j->id, j, NULL) != 0) {
         mem_free(j);
-        refuse_job(w, f->id, "out of memory");
+        refuse_job(w, f->id, PROBLEM_LOCAL_RESOURCE, "out of memory");
+    } else if (m.spec.via_job != 0 && !find_link(w, &m.spec)) {
+        drop_job(j);
+        refuse_job(w, f->id, PROBLEM_JUMP_UNREACHABLE, "the connection to the bastion was lost");
     } else if (session_start(&j->session, w->env, &m.spec, &session_ops, j, &why) != RC_OK) {
         drop_job(j);
-        refuse_job(w, f->id, why.msg);
+        refuse_job(w, f->id, PROBLEM_LOCAL_RESOURCE, why.msg);
     }
     return RC_OK;
 }
@@ -360,8 +370,6 @@ static void take_down(struct worker *w)
     chan_fini(&w->chan);
     map_fini(&w->jobs);
     buf_wipe(&w->input);
-    if (log_get_level() >= LOG_LEVEL_DEBUG)
-        log_debug("worker: %u descriptors at the end", descriptors_open());
 }
 
 int worker_main(int fd)

@@ -41,11 +41,13 @@ static void try_start(const struct frame *f)
         return;
     must(m.spec.key_count <= SESSION_MAX_KEYS && m.spec.command_len <= SESSION_MAX_COMMAND);
     must(m.spec.kind < SESSION_KIND_COUNT);
+    must((m.spec.via_job != 0) == (m.via_host[0] != '\0'));
     must(m.spec.addr.sa.sa_family == AF_INET || m.spec.addr.sa.sa_family == AF_INET6);
     buf_init(&b, FRAME_MAX);
     must(msg_put_start(&b, f->id, &m.spec) == RC_OK);
     again(&b, &g);
     must(msg_get_start(&g, &n, NULL) == RC_OK);
+    must(m.spec.via_job == n.spec.via_job && strcmp(m.via_host, n.via_host) == 0);
     must(strcmp(m.label, n.label) == 0 && m.spec.command_len == n.spec.command_len);
     buf_fini(&b);
 }

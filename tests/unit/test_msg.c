@@ -17,6 +17,8 @@ static struct session_spec sample_spec(void)
 {
     struct session_spec s = {.kind = SESSION_SCAN,
                              .label = "web1",
+                             .via_job = 77,
+                             .via_host = "db1.inside",
                              .user = "root",
                              .keys = {3, 0},
                              .key_count = 2,
@@ -192,6 +194,8 @@ static void start(void **state)
     struct frame f = parse(&b);
     assert_int_equal(msg_get_start(&f, &m, NULL), RC_OK);
     assert_int_equal(m.spec.kind, SESSION_SCAN);
+    assert_int_equal(m.spec.via_job, 77);
+    assert_string_equal(m.spec.via_host, "db1.inside");
     assert_string_equal(m.spec.label, "web1");
     assert_string_equal(m.spec.user, "root");
     assert_memory_equal(&m.spec.addr.in6, &want.addr.in6, sizeof want.addr.in6);

@@ -348,6 +348,11 @@ void session_hostkey_answer(struct session *s, enum hostkey_answer a, enum probl
     update_idle(s->env);
 }
 
+bool session_is_linked(const struct session *s)
+{
+    return !s->over;
+}
+
 void session_cancel(struct session *s, enum problem problem, bool now)
 {
     s->waiting = false;

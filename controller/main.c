@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/descriptors.h"
 #include "common/log.h"
 #include "common/str.h"
 #include "controller/cmd.h"
@@ -58,5 +59,7 @@ int main(int argc, char **argv)
     else
         code = dispatch(&o);
     options_fini(&o);
+    if (log_get_level() >= LOG_LEVEL_DEBUG)
+        log_debug("coordinator: %u descriptors at the end", descriptors_open());
     return code;
 }

@@ -193,6 +193,10 @@ enum problem diagnose_death(enum phase *phase, const char *text, bool restricted
         return diagnose_disconnect(*phase, &d, detail);
     if (*phase == PHASE_KEX && no_match != NULL)
         return diagnose_no_match(phase, no_match, restricted, detail);
+    if (*phase == PHASE_KEX && text[0] == '\0') { /* a connection that ends has a text */
+        say(detail, "the server broke the rules of the key exchange");
+        return PROBLEM_KEX_FAILED;
+    }
     if (socket_died(text))
         return diagnose_socket(*phase, text, detail);
     say(detail, "%s", text);

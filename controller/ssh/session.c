@@ -29,18 +29,23 @@
 #include "common/str.h"
 
 enum {
-    PUMP_BUDGET = 16,        /* full reads in a row before others have their turn */
-    PRELUDE_MAX = 32 * 1024, /* bytes before the banner */
-    GRACE_MS = 250,          /* a deadline is put off by this when bytes have just come: */
-    GRACES = 8,              /* our own loop may have been late, not the host */
-    TERM_MS = 10 * 1000,     /* from TERM to KILL */
-    KILL_MS = 2 * 1000,      /* from KILL to giving up */
+    PUMP_BUDGET = 16,         /* full reads in a row before others have their turn */
+    PRELUDE_MAX = 32 * 1024,  /* bytes before the banner */
+    GRACE_MS = 250,           /* a deadline is put off by this when bytes have just come: */
+    GRACES = 8,               /* our own loop may have been late, not the host */
+    TERM_MS = 10 * 1000,      /* from TERM to KILL */
+    KILL_MS = 2 * 1000,       /* from KILL to giving up */
+    NOISE_BYTES = 256 * 1024, /* what may come beside the command's own bytes while it runs, */
+    NOISE_PER_PACKET = 128,   /* with each packet of them, */
+    NOISE_SHARE = 8,          /* with so many bytes of its output or input (new keys, windows), */
+    NOISE_PER_SECOND = 1024,  /* and in each second (keepalives) */
 };
 
 #define TO(state) (1u << (state))
 
 /* limit_ms: most that the state may take, within the connect budget; budget: most bytes that the
- * server may send in it, so that a flood before the login ends itself. 0: none. */
+ * server may send in it, so that a flood before the login ends itself (one banner of 256 KiB, the
+ * longest there can be, fits). 0: none. */
 static const struct state_row {
     const char *name;
     unsigned to;
@@ -60,12 +65,12 @@ static const struct state_row {
     [S_HOSTKEY] = {"host-key", TO(S_SERVICE) | TO(S_CLOSE), PHASE_HOST_KEY, PROBLEM_KEX_TIMEOUT, 0,
                    0},
     [S_SERVICE] = {"service", TO(S_AUTH) | TO(S_CLOSE), PHASE_AUTH, PROBLEM_AUTH_TIMEOUT, 15000,
-                   2 * 1024 * 1024},
+                   256 * 1024},
     [S_AUTH] = {"auth", TO(S_OPEN) | TO(S_LINKED) | TO(S_CLOSE), PHASE_AUTH, PROBLEM_AUTH_TIMEOUT,
-                30000, 2 * 1024 * 1024},
+                30000, 512 * 1024},
     [S_LINKED] = {"linked", TO(S_CLOSE), PHASE_OPEN, PROBLEM_NONE, 0, 0},
     [S_OPEN] = {"open", TO(S_REQUEST) | TO(S_CLOSE), PHASE_OPEN, PROBLEM_OPEN_TIMEOUT, 15000,
-                1024 * 1024},
+                256 * 1024},
     [S_REQUEST] = {"request", TO(S_RUN) | TO(S_CLOSE), PHASE_REQUEST, PROBLEM_REQUEST_TIMEOUT,
                    15000, 0},
     [S_RUN] = {"run", TO(S_TERM) | TO(S_CLOSE), PHASE_RUN, PROBLEM_RUN_TIMEOUT, 0, 0},
@@ -144,6 +149,7 @@ static void on_data(void *user, bool is_stderr, const void *p, size_t n)
     struct session *s = user;
     struct session_result *r = &s->result;
     *(is_stderr ? &r->stderr_bytes : &r->stdout_bytes) += n;
+    s->data_packets += n > 0;
     if (r->timing.first_byte == 0)
         r->timing.first_byte = session_elapsed_us(s);
     if (s->silence_timeout_ms > 0)
@@ -243,18 +249,20 @@ static enum step in_kex(struct session *s)
     return session_move(s, S_HOSTKEY);
 }
 
+/* Packets of no bytes are told apart before all else: libssh goes on waiting for a channel. */
 static enum step in_open(struct session *s)
 {
-    switch (sshio_open(s->io)) {
+    enum sshio_step step = sshio_open(s->io);
+    uint32_t most = sshio_max_packet(s->io);
+    if (most != SSHIO_PACKET_UNKNOWN && most < SSHIO_MIN_PACKET)
+        return session_fail(s, PROBLEM_HOSTILE, "the server allows packets of %u bytes only",
+                            (unsigned)most);
+    switch (step) {
     case SSHIO_AGAIN: return STEP_WAIT;
     case SSHIO_DEAD: return session_died(s);
     case SSHIO_OK: break;
     default: return session_fail(s, PROBLEM_CHANNEL_REFUSED, "%s", sshio_error(s->io));
     }
-    uint32_t most = sshio_max_packet(s->io);
-    if (most != 0 && most < SSHIO_MIN_PACKET)
-        return session_fail(s, PROBLEM_HOSTILE, "the server allows packets of %u bytes only",
-                            (unsigned)most);
     s->result.timing.open = session_elapsed_us(s);
     return session_move(s, S_REQUEST);
 }
@@ -263,6 +271,7 @@ static enum step in_request(struct session *s)
 {
     if (!s->result.outcome.sent) {
         s->result.outcome.sent = true;
+        s->run_bytes = sshio_bytes_in(s->io);
         s->result.timing.sent = session_elapsed_us(s);
         session_set_deadline(s); /* the connect budget ends here */
         s->ops->sent(s->user);
@@ -379,9 +388,32 @@ static enum step step_state(struct session *s)
     }
 }
 
+/* From the request on: more has come than the command's own bytes explain. Whatever it is made of
+ * (messages without meaning, requests, windows, new keys without end), it only keeps us busy. */
+static bool is_noisy(const struct session *s)
+{
+    const struct session_result *r = &s->result;
+    uint64_t data = r->stdout_bytes + r->stderr_bytes;
+    uint64_t fair = NOISE_BYTES + data + (data + s->input_done) / NOISE_SHARE +
+                    s->data_packets * NOISE_PER_PACKET +
+                    session_elapsed_us(s) / 1000000 * NOISE_PER_SECOND;
+    return sshio_bytes_in(s->io) - s->run_bytes > fair;
+}
+
+static enum step check_noise(struct session *s)
+{
+    if (!is_noisy(s))
+        return STEP_WAIT;
+    if (s->cancel_seen)
+        return session_cancel_ended(s);
+    return session_fail(s, PROBLEM_PROTOCOL_ERROR, "the server floods us with what is no output");
+}
+
 static enum step check_budget(struct session *s)
 {
     uint64_t budget = rows[s->state].budget;
+    if (s->state >= S_REQUEST && s->state <= S_KILL)
+        return check_noise(s);
     if (s->io == NULL || budget == 0 || sshio_bytes_in(s->io) - s->state_bytes <= budget)
         return STEP_WAIT;
     if (s->state == S_BANNER)

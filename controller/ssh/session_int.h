@@ -114,7 +114,9 @@ struct session {
     unsigned keys_tried;
     bool partial; /* a key was accepted, but the server wants more */
 
-    size_t input_done; /* bytes of env->input sent */
+    uint64_t run_bytes;    /* sshio_bytes_in when the request went out */
+    uint64_t data_packets; /* that brought bytes of the command */
+    size_t input_done;     /* bytes of env->input sent */
     bool eof_sent;
 
     enum problem cancel; /* PROBLEM_NONE: nobody asked */

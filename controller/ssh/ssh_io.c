@@ -41,8 +41,7 @@ static void note_max_packet(const char *text)
     uint32_t n = 0;
     for (at += sizeof mark - 1; *at >= '0' && *at <= '9'; at++)
         n = n * 10 + (uint32_t)(*at - '0');
-    sshio_current->max_packet =
-        n != 0 ? n : 1; /* 0 means unknown to our caller, and is as bad as 1 */
+    sshio_current->max_packet = n < SSHIO_PACKET_UNKNOWN ? n : n - 1;
 }
 
 /* After these errors libssh closes the socket in the middle of a pass; if the pass then goes on to
@@ -69,6 +68,8 @@ static void on_log(int priority, const char *function, const char *text, void *u
         sshio_forward_note(sshio_current, text);
     if (priority == SSH_LOG_PROTOCOL)
         note_max_packet(text);
+    else if (priority == SSH_LOG_WARN && strstr(text, "Invalid maximum packet size 0") != NULL)
+        sshio_current->max_packet = 0; /* libssh drops the confirmation and goes on waiting */
     else if (priority == SSH_LOG_WARN)
         note_cause(text);
 }
@@ -141,7 +142,8 @@ static int on_data(ssh_session ssh, ssh_channel channel, void *p, uint32_t n, in
     (void)ssh;
     (void)channel;
     struct sshio *io = user;
-    io->data(io->user, is_stderr != 0, p, n);
+    if (!io->seen.closed)
+        io->data(io->user, is_stderr != 0, p, n);
     return (int)n;
 }
 
@@ -166,6 +168,8 @@ static void on_exit_status(ssh_session ssh, ssh_channel channel, int status, voi
     (void)ssh;
     (void)channel;
     struct sshio *io = user;
+    if (io->seen.exited || io->seen.closed) /* a command ends once */
+        return;
     io->seen.exited = true;
     io->seen.exit_status = (uint32_t)status;
 }
@@ -179,6 +183,8 @@ static void on_exit_signal(ssh_session ssh, ssh_channel channel, const char *nam
     (void)text;
     (void)lang;
     struct sshio *io = user;
+    if (io->seen.signaled || io->seen.closed)
+        return;
     io->seen.signaled = true;
     str_escape_to(io->seen.signal, sizeof io->seen.signal, name, strlen(name), 0);
 }
@@ -265,6 +271,7 @@ enum rc sshio_new(struct sshio **out, const struct sshio_spec *spec, struct err 
     if (io == NULL)
         return err_nomem(e);
     io->fd = spec->fd;
+    io->max_packet = SSHIO_PACKET_UNKNOWN;
     io->data = spec->data;
     io->user = spec->user;
     io->ssh = ssh_new();

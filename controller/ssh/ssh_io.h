@@ -92,7 +92,9 @@ char *sshio_auth_methods(struct sshio *io, char *dst, size_t cap);
 
 /* One session channel and one command on it. DENIED: refused. */
 enum sshio_step sshio_open(struct sshio *io);
-/* Largest packet the server takes, after sshio_open; 0 when libssh did not tell. */
+/* Largest packet the server takes, once it confirmed the channel, whatever sshio_open said then;
+ * SSHIO_PACKET_UNKNOWN before, and when libssh did not tell. */
+#define SSHIO_PACKET_UNKNOWN UINT32_MAX
 uint32_t sshio_max_packet(const struct sshio *io);
 enum sshio_step sshio_exec(struct sshio *io, const char *command);
 

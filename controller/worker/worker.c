@@ -13,6 +13,7 @@
 #include <openssl/crypto.h>
 #include <uv.h>
 
+#include "common/descriptors.h"
 #include "common/log.h"
 #include "common/map.h"
 #include "common/mem.h"
@@ -370,6 +371,8 @@ static void take_down(struct worker *w)
     chan_fini(&w->chan);
     map_fini(&w->jobs);
     buf_wipe(&w->input);
+    if (log_get_level() >= LOG_LEVEL_DEBUG)
+        log_debug("worker: %u descriptors at the end", descriptors_open());
 }
 
 int worker_main(int fd)

@@ -106,6 +106,7 @@ static void test_death(void **state)
         enum phase want_phase;
         const char *detail;
     } cases[] = {
+        {PHASE_KEX, "", false, PROBLEM_KEX_FAILED, PHASE_KEX, "broke the rules"},
         {PHASE_KEX, "Socket error: disconnected", false, PROBLEM_CONNECTION_RESET, PHASE_KEX,
          "the server closed the connection"},
         {PHASE_AUTH, "Socket error: Connection reset by peer", false, PROBLEM_CONNECTION_RESET,

@@ -11,23 +11,33 @@
 #include "common/mem.h"
 #include "common/str.h"
 
+struct trust_set { /* files that some hosts have of their own */
+    struct hostkeys *index;
+    char *append_path; /* NULL: there is no file of the user's */
+};
+
 struct trust {
     struct hostkeys *index;
     pthread_rwlock_t lock; /* readers: checks on any thread; writer: an addition */
     enum host_keys_policy policy;
-    char *append_path; /* where accept-new writes; NULL when it does not */
+    char *append_path;      /* where accept-new writes; NULL when it does not */
+    struct trust_set *sets; /* from number 1 on */
+    size_t set_count, set_cap;
     uv_loop_t *loop;
     trust_fn fn;
     void *user;
-    unsigned adding;        /* additions on their way: the loop must not wait for the lock */
-    unsigned busy;          /* questions on threads */
-    atomic_bool locked_out; /* the file stays locked: nobody else waits for it */
+    unsigned adding; /* additions on their way: the loop must not wait for the lock */
+    unsigned busy;   /* questions on threads */
+    _Atomic(const char *) locked_out; /* this file stays locked: nobody else waits for it */
     bool closed;
 };
 
 struct question {
     uv_work_t work;
     struct trust *trust;
+    struct hostkeys *index; /* of its set */
+    const char *append_path;
+    enum host_keys_policy policy;
     uint64_t job;
     uint16_t port;
     bool add, final;
@@ -112,6 +122,11 @@ static enum rc load_defaults(struct trust *t, struct err *e)
 
 static void trust_free(struct trust *t)
 {
+    for (size_t i = 0; i < t->set_count; i++) {
+        hostkeys_free(t->sets[i].index);
+        mem_free(t->sets[i].append_path);
+    }
+    mem_free(t->sets);
     hostkeys_free(t->index);
     mem_free(t->append_path);
     pthread_rwlock_destroy(&t->lock);
@@ -143,6 +158,53 @@ enum rc trust_new(struct trust **out, const struct options *o, uv_loop_t *loop, 
     return RC_OK;
 }
 
+static enum rc load_all(struct hostkeys *index, const char *const *files, size_t count,
+                        struct err *e)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < count; i++) {
+        rc = hostkeys_load(index, files[i], e);
+        if (rc == RC_NOTFOUND)
+            rc = RC_OK;
+    }
+    return rc;
+}
+
+enum rc trust_add_set(struct trust *t, const char *const *user, size_t user_count,
+                      const char *const *global, size_t global_count, struct err *e)
+{
+    struct trust_set set = {0};
+    if (mem_grow(&t->sets, &t->set_cap, t->set_count + 1, sizeof *t->sets) != 0)
+        return err_nomem(e);
+    enum rc rc = hostkeys_new(&set.index, e);
+    if (rc == RC_OK && user_count > 0 && (set.append_path = mem_strdup(user[0])) == NULL)
+        rc = err_nomem(e);
+    if (rc == RC_OK)
+        rc = load_all(set.index, user, user_count, e);
+    if (rc == RC_OK)
+        rc = load_all(set.index, global, global_count, e);
+    if (rc == RC_OK) {
+        t->sets[t->set_count++] = set;
+        return RC_OK;
+    }
+    hostkeys_free(set.index);
+    mem_free(set.append_path);
+    return rc;
+}
+
+static struct hostkeys *index_of(const struct trust *t, const struct trust_rule *rule)
+{
+    if (rule == NULL || rule->set == 0)
+        return t->index;
+    must(rule->set <= t->set_count);
+    return t->sets[rule->set - 1].index;
+}
+
+static enum host_keys_policy policy_of(const struct trust *t, const struct trust_rule *rule)
+{
+    return rule != NULL && rule->own_policy ? rule->policy : t->policy;
+}
+
 /* ---- the decision: pure, from what the index found and the policy ---- */
 
 static void say_unknown(struct trust_answer *a, const struct question *q, const char *print)
@@ -159,7 +221,7 @@ static void say_changed(struct trust_answer *a, const struct question *q, const 
              q->found.where, q->found.recorded[0] != '\0' ? q->found.recorded : q->found.types);
 }
 
-static void decide(const struct trust *t, const struct question *q, struct trust_answer *a)
+static void decide(const struct question *q, struct trust_answer *a)
 {
     char print[64] = "";
     hostkeys_fingerprint(print, q->blob, q->len);
@@ -172,7 +234,7 @@ static void decide(const struct trust *t, const struct question *q, struct trust
                  q->found.where);
         return;
     case HOSTKEYS_OTHER:
-        if (!q->final && t->policy != HOST_KEYS_OFF)
+        if (!q->final && q->policy != HOST_KEYS_OFF)
             snprintf(a->retry_types, sizeof a->retry_types, "%s", q->found.types);
         say_changed(a, q, print);
         break;
@@ -186,14 +248,15 @@ static void decide(const struct trust *t, const struct question *q, struct trust
         break;
     case HOSTKEYS_UNKNOWN: say_unknown(a, q, print); break;
     }
-    if (t->policy == HOST_KEYS_OFF)
+    if (q->policy == HOST_KEYS_OFF)
         *a = (struct trust_answer){.accept = true, .unproven = true};
 }
 
 /* accept-new takes a key only where no key of any type is on record for the host. */
-static bool wants_adding(const struct trust *t, const struct question *q)
+static bool wants_adding(const struct question *q)
 {
-    return t->policy == HOST_KEYS_ACCEPT_NEW && q->found.verdict == HOSTKEYS_UNKNOWN;
+    return q->policy == HOST_KEYS_ACCEPT_NEW && q->append_path != NULL &&
+           q->found.verdict == HOSTKEYS_UNKNOWN;
 }
 
 static void answer_added(const struct question *q, struct trust_answer *a)
@@ -212,23 +275,24 @@ static void work(uv_work_t *w)
 {
     struct question *q = w->data;
     struct trust *t = q->trust;
-    if (q->add && atomic_load(&t->locked_out)) {
-        q->added = err_set(&q->err, RC_LIMIT, "%s: another program has it locked", t->append_path);
+    if (q->add && atomic_load(&t->locked_out) == q->append_path) {
+        q->added = err_set(&q->err, RC_LIMIT, "%s: another program has it locked", q->append_path);
         return;
     }
     if (q->add) {
         /* The wait for the file is not one for the index: checks go on meanwhile. */
-        q->added = hostkeys_await_lock(t->append_path, &q->err);
+        q->added = hostkeys_await_lock(q->append_path, &q->err);
         if (q->added != RC_OK) {
-            atomic_store(&t->locked_out, q->added == RC_LIMIT);
+            if (q->added == RC_LIMIT)
+                atomic_store(&t->locked_out, q->append_path);
             return;
         }
         pthread_rwlock_wrlock(&t->lock);
-        q->added = hostkeys_add(t->index, t->append_path, q->name, q->port, q->key_type, q->blob,
+        q->added = hostkeys_add(q->index, q->append_path, q->name, q->port, q->key_type, q->blob,
                                 q->len, false, &q->err);
     } else {
         pthread_rwlock_rdlock(&t->lock);
-        hostkeys_check(t->index, q->name, q->port, q->key_type, q->blob, q->len, &q->found);
+        hostkeys_check(q->index, q->name, q->port, q->key_type, q->blob, q->len, &q->found);
     }
     pthread_rwlock_unlock(&t->lock);
 }
@@ -270,26 +334,30 @@ static void conclude(struct question *q)
     struct trust_answer a;
     if (q->add) {
         answer_added(q, &a);
-    } else if (wants_adding(t, q)) {
+    } else if (wants_adding(q)) {
         q->add = true;
         if (queue(q))
             return;
         q->added = err_set(&q->err, RC_NOMEM, "no thread for it");
         answer_added(q, &a);
     } else {
-        decide(t, q, &a);
+        decide(q, &a);
     }
     t->fn(t->user, q->job, &a);
     question_free(q);
 }
 
-enum rc trust_ask(struct trust *t, uint64_t job, const char *name, uint16_t port,
-                  const char *key_type, const void *blob, size_t len, bool final)
+enum rc trust_ask(struct trust *t, const struct trust_rule *rule, uint64_t job, const char *name,
+                  uint16_t port, const char *key_type, const void *blob, size_t len, bool final)
 {
     struct question *q = mem_calloc(1, sizeof *q);
     if (q == NULL)
         return RC_NOMEM;
+    bool own_files = rule != NULL && rule->set > 0;
     q->trust = t;
+    q->index = index_of(t, rule);
+    q->append_path = own_files ? t->sets[rule->set - 1].append_path : t->append_path;
+    q->policy = policy_of(t, rule);
     q->job = job;
     q->port = port;
     q->final = final;
@@ -302,7 +370,7 @@ enum rc trust_ask(struct trust *t, uint64_t job, const char *name, uint16_t port
         return RC_NOMEM;
     }
     if (t->adding == 0 &&
-        hostkeys_check_quick(t->index, q->name, port, q->key_type, blob, len, &q->found)) {
+        hostkeys_check_quick(q->index, q->name, port, q->key_type, blob, len, &q->found)) {
         conclude(q);
         return RC_OK;
     }
@@ -312,12 +380,13 @@ enum rc trust_ask(struct trust *t, uint64_t job, const char *name, uint16_t port
     return RC_NOMEM;
 }
 
-void trust_types(const struct trust *t, const char *name, uint16_t port, char *dst, size_t cap)
+void trust_types(const struct trust *t, const struct trust_rule *rule, const char *name,
+                 uint16_t port, char *dst, size_t cap)
 {
     dst[0] = '\0';
     /* While a key is being added the index may not be read here; the hint is only a hint. */
-    if (t->policy != HOST_KEYS_OFF && t->adding == 0)
-        hostkeys_types(t->index, name, port, dst, cap);
+    if (policy_of(t, rule) != HOST_KEYS_OFF && t->adding == 0)
+        hostkeys_types(index_of(t, rule), name, port, dst, cap);
 }
 
 void trust_close(struct trust *t)

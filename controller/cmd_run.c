@@ -18,6 +18,7 @@
 #include "controller/run/guard.h"
 #include "controller/run/run.h"
 #include "controller/run/target.h"
+#include "controller/run/target_config.h"
 #include "controller/run/wrap.h"
 
 enum { INPUT_MAX = 64 << 20, SCRIPT_MAX = 16 << 20, READ_STEP = 64 << 10 };
@@ -29,6 +30,7 @@ struct plan_parts { /* everything a plan points to */
     struct arena arena;
     struct keys keys;
     struct target *targets;
+    struct target_config *config;
     struct wrap_command command;
     struct buf text;  /* the command for people */
     struct buf input; /* standard input of every command */
@@ -141,19 +143,26 @@ static enum rc make_command(const struct options *o, struct plan_parts *p, struc
     return rc;
 }
 
-static enum rc make_targets(const struct options *o, struct plan_parts *p, struct err *e)
+static enum rc make_targets(struct options *o, struct plan_parts *p, struct err *e)
 {
     struct target_defaults d;
     enum rc rc = target_defaults_init(&d, o, &p->keys, &p->arena, e);
     if (rc != RC_OK)
         return rc;
     d.host_key_alias = o->host_key_alias;
+    rc = target_config_new(&p->config, o, e);
+    if (rc != RC_OK)
+        return rc;
+    d.config = p->config;
     p->targets = mem_calloc(p->selection.count, sizeof *p->targets);
     if (p->targets == NULL)
         return err_nomem(e);
     for (size_t i = 0; rc == RC_OK && i < p->selection.count; i++)
         rc = target_init(&p->targets[i], &d, p->inventory, p->selection.hosts[i], &p->keys,
                          &p->arena, e);
+    /* A host's own bound may be longer than the default. */
+    if (target_config_longest_ms(p->config) > o->connect_timeout_ms)
+        o->connect_timeout_ms = target_config_longest_ms(p->config);
     return rc;
 }
 
@@ -229,6 +238,7 @@ static void parts_fini(struct plan_parts *p)
     wrap_fini(&p->command);
     keys_fini(&p->keys);
     mem_free(p->targets);
+    target_config_free(p->config);
     selection_fini(&p->selection);
     inventory_free(p->inventory);
     buf_fini(&p->text);
@@ -292,6 +302,7 @@ int cmd_run(struct options *o)
                                    .inventory = p.inventory,
                                    .selection = &p.selection,
                                    .targets = p.targets,
+                                   .config = p.config,
                                    .keys = &p.keys,
                                    .command = &p.command,
                                    .command_text = buf_cstr(&p.text),

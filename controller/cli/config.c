@@ -48,7 +48,7 @@ static enum rc next_event(struct config *c, yaml_event_t *event, struct err *e)
 /* The value as the option gets it: a copy that lives with *o; paths start at the file's folder. */
 static const char *own_value(struct config *c, const struct option_def *d, const char *text)
 {
-    bool is_path = (d->flags & OPTION_PATH) && strchr(text, ',') == NULL && text[0] != '/';
+    bool is_path = option_is_path(d, text) && strchr(text, ',') == NULL && text[0] != '/';
     const char *base = is_path && str_starts(text, "~/") ? c->home : is_path ? c->dir : NULL;
     if (base == NULL || *text == '\0')
         return arena_strdup(&c->o->arena, text);

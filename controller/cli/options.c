@@ -37,8 +37,8 @@ static void set_defaults(struct options *o)
 void options_fini(struct options *o)
 {
     struct strings *lists[] = {&o->inventories, &o->hosts_exprs, &o->limits,      &o->excludes,
-                               &o->keys,        &o->known_hosts, &o->ssh_options, &o->env,
-                               &o->words,       &o->exact_hosts, &o->retry_select};
+                               &o->keys,        &o->known_hosts, &o->ssh_options, &o->ssh_words,
+                               &o->env,         &o->words,       &o->exact_hosts, &o->retry_select};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         mem_free(lists[i]->items);
     mem_free(o->given);
@@ -275,11 +275,19 @@ static bool is_default(const struct options *o, const char *name)
     return source > SOURCE_DEFAULT && source <= SOURCE_REPLAY_DEFAULT;
 }
 
+static bool is_given(const struct options *o, const char *name)
+{
+    return option_source_of(o, option_by_name(name, strlen(name))) > SOURCE_REPLAY_DEFAULT;
+}
+
 void options_settle(struct options *o)
 {
     o->user_is_default = is_default(o, "user");
     o->port_is_default = is_default(o, "port");
     o->keys_are_default = is_default(o, "key");
+    o->known_hosts_given = is_given(o, "known-hosts");
+    o->host_keys_given = is_given(o, "host-keys");
+    o->connect_timeout_given = is_given(o, "connect-timeout");
     if (o->wave_count > 0 && !o->max_fail_set)
         o->max_fail_set = o->output.serial_budget = true; /* max_fail is 0 */
     o->output.connect_timeout_ms = o->connect_timeout_ms;

@@ -96,7 +96,11 @@ struct options {
     enum host_keys_policy host_keys;
     uint64_t connect_timeout_ms;
     struct strings ssh_options; /* -O KEY=VALUE as written; each already went to its field */
+    struct strings ssh_words;   /* those of them that no option of ours stands for */
     const char *host_key_alias; /* -O HostKeyAlias, or NULL */
+    const char *ssh_config;     /* --ssh-config FILE or "none"; NULL: the user's and the system's */
+    /* Typed, or of the run that is repeated: ssh_config does not count then. */
+    bool known_hosts_given, host_keys_given, connect_timeout_given;
     /* run */
     uint32_t fanout;
     double rate;

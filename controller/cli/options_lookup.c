@@ -112,3 +112,8 @@ enum option_source option_source_of(const struct options *o, const struct option
             return o->given[i].source;
     return SOURCE_DEFAULT;
 }
+
+bool option_is_path(const struct option_def *d, const char *value)
+{
+    return (d->flags & OPTION_PATH) && !(d->letter == 'F' && strcmp(value, "none") == 0);
+}

@@ -60,11 +60,16 @@ const struct option_def option_table[] = {
     {0, "connect-timeout", "TIME", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_duration,
      AT(connect_timeout_ms), 1, 0, "",
      "Bound on all that comes before the command is sent, all attempts together (10s)"},
+    {'F', "ssh-config", "FILE", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY | OPTION_PATH,
+     set_string, AT(ssh_config), 0, 0, "@file",
+     "Read this ssh_config in place of ~/.ssh/config and /etc/ssh/ssh_config; none reads neither"},
     {'O', "ssh-option", "KEY=VALUE", GROUP_CONNECT, V_START, OPTION_REPEAT, set_ssh_option, 0, 0, 0,
      "User= Port= IdentityFile= UserKnownHostsFile= StrictHostKeyChecking= HostKeyAlias= "
-     "ConnectTimeout=",
-     "A word of ssh_config: User, Port, IdentityFile, UserKnownHostsFile, StrictHostKeyChecking, "
-     "HostKeyAlias or ConnectTimeout"},
+     "ConnectTimeout= HostName= ProxyJump= ProxyCommand= AddressFamily= GlobalKnownHostsFile=",
+     "A word of ssh_config(5), as ssh -o takes it: User, Port, IdentityFile and the like"},
+    {0, "ssh-word", "KEY=VALUE", GROUP_CONNECT, V_START,
+     OPTION_REPEAT | OPTION_REPLAY | OPTION_HIDDEN, set_list, AT(ssh_words), 0, 0, "",
+     "A word of ssh_config that no option of ours stands for"},
     {0, "host-key-alias", "NAME", GROUP_CONNECT, V_START, OPTION_REPLAY | OPTION_HIDDEN, set_string,
      AT(host_key_alias), 0, 0, "", "The name under which host keys are looked up"},
 

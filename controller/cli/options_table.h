@@ -58,6 +58,8 @@ enum verb verb_find(const char *name, size_t len);
 /* NULL when there is none. */
 const struct option_def *option_by_letter(char letter);
 const struct option_def *option_by_name(const char *name, size_t len);
+/* Does this value of it name a file or folder? ("-F none" does not) */
+bool option_is_path(const struct option_def *d, const char *value);
 /* The option whose name is nearest to a wrong one, among those of `verb`; NULL: none is near. */
 const struct option_def *option_nearest(const char *name, enum verb verb);
 /* MUSTER_…; dst holds at least 64 bytes. Returns dst. */

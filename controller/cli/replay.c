@@ -92,8 +92,8 @@ static enum rc put_options(const struct options *o, struct buf *out)
         rc = buf_printf(out, "%s[\"%s\",", first ? "" : ",", d->name);
         first = false;
         if (rc == RC_OK)
-            rc = d->flags & OPTION_PATH ? put_path(out, o->given[i].value)
-                                        : put_bytes(out, o->given[i].value);
+            rc = option_is_path(d, o->given[i].value) ? put_path(out, o->given[i].value)
+                                                      : put_bytes(out, o->given[i].value);
         if (rc == RC_OK)
             rc = buf_puts(out, o->given[i].source <= SOURCE_REPLAY_DEFAULT ? ",\"default\"]" : "]");
     }

@@ -7,9 +7,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "controller/sshconfig/words.h"
+
 #define KNOWN                                                                                      \
-    "User, Port, IdentityFile, UserKnownHostsFile, StrictHostKeyChecking, HostKeyAlias and "       \
-    "ConnectTimeout"
+    "User, Port, IdentityFile, HostName, ProxyCommand and the other words of ssh_config that say " \
+    "where, as whom and how safely"
 
 static const struct {
     const char *key, *option;
@@ -53,14 +55,30 @@ static enum rc each_file(struct options *o, const struct option_def *d, const ch
     return RC_OK;
 }
 
+static enum rc keep_other(struct options *o, const char *key, const char *value,
+                          enum option_source source, struct err *e)
+{
+    enum sshword w = sshword_find(key);
+    if (w >= SSHWORD_COUNT)
+        return err_set(e, RC_USAGE, "'%.40s' is not a word we act on; we know " KNOWN, key);
+    if (sshword_check(w, value, e) != RC_OK)
+        return RC_USAGE;
+    size_t n = strlen(key) + strlen(value) + 2;
+    char *text = arena_alloc(&o->arena, n);
+    if (text == NULL)
+        return err_nomem(e);
+    snprintf(text, n, "%s=%s", key, value);
+    return option_apply(o, option_by_name("ssh-word", 8), text, source, e);
+}
+
 static enum rc pass_on(struct options *o, const char *key, const char *value,
                        enum option_source source, struct err *e)
 {
     size_t i = 0, count = sizeof words / sizeof words[0];
     while (i < count && strcasecmp(words[i].key, key) != 0)
         i++;
-    if (i == count)
-        return err_set(e, RC_USAGE, "'%.40s' is not a word we act on; we know " KNOWN, key);
+    if (i == count) /* no option of ours is meant: it goes to the configuration as it is */
+        return keep_other(o, key, value, source, e);
     const char *name = words[i].option;
     const struct option_def *to = option_by_name(name, strlen(name));
     must(to != NULL);

@@ -134,6 +134,7 @@ static enum rc start_scan(struct attempt *a, const char *types, struct err *e)
         .addr = a->addrs[a->addr_next],
         .user = "",
         .hostkey_types = types,
+        .legacy = target_of(a)->legacy,
         .command = "",
         .connect_budget_ms = budget_left(a),
         .tcp_budget_ms = tcp_budget(a),
@@ -158,6 +159,7 @@ static enum rc start_job(struct attempt *a, const char *types, struct buf *line,
         .user = t->user,
         .key_count = t->key_count,
         .hostkey_types = types,
+        .legacy = t->legacy,
         .command = line->data,
         .command_len = line->len,
         .use_stdin = r->plan->input != NULL,
@@ -189,7 +191,7 @@ static bool hand_over(struct attempt *a)
     else if (a->retry_types != NULL)
         snprintf(types, sizeof types, "%s", a->retry_types);
     else
-        trust_types(r->trust, t->key_name, t->alias ? 22 : t->port, types, sizeof types);
+        trust_types(r->trust, &t->trust, t->key_name, t->alias ? 22 : t->port, types, sizeof types);
     struct buf line;
     struct err e = {0};
     buf_init(&line, 2 * WRAP_MAX);
@@ -238,8 +240,8 @@ static void on_hostkey(void *user, uint64_t job, const char *key_type, const voi
         r->plan->scan->seen(r->plan->scan->user, a->target, key_type, blob, len);
         return;
     }
-    enum rc rc = trust_ask(r->trust, job, t->key_name, t->alias ? 22 : t->port, key_type, blob, len,
-                           a->reshaken);
+    enum rc rc = trust_ask(r->trust, &t->trust, job, t->key_name, t->alias ? 22 : t->port, key_type,
+                           blob, len, a->reshaken);
     if (rc != RC_OK)
         pool_hostkey_answer(r->pool, job, HOSTKEY_REJECT, PROBLEM_LOCAL_RESOURCE, "out of memory");
 }
@@ -349,20 +351,32 @@ static void stop_lookup(struct attempt *a)
     a->state = ATTEMPT_GATED;
 }
 
+/* The addresses of the host's family, which ssh_config may limit. false: no memory. */
+static bool take_addresses(struct attempt *a, const struct resolve_result *result)
+{
+    unsigned family = target_of(a)->family;
+    a->addrs = mem_alloc(result->count * sizeof a->addrs[0]);
+    a->addr_count = a->addr_next = 0;
+    for (size_t i = 0; a->addrs != NULL && i < result->count; i++)
+        if (family == 0 || result->addrs[i].sa.sa_family == family)
+            a->addrs[a->addr_count++] = result->addrs[i];
+    return a->addrs != NULL;
+}
+
 static void on_resolved(void *user, const struct resolve_result *result)
 {
     struct attempt *a = user;
     struct run *r = a->run;
     stop_lookup(a);
-    if (result->problem != PROBLEM_NONE) {
+    if (result->problem != PROBLEM_NONE)
         fail(a, result->problem, PHASE_RESOLVE, "%s: %s", target_of(a)->address, result->detail);
-    } else if ((a->addrs = mem_memdup(result->addrs, result->count * sizeof a->addrs[0])) == NULL) {
+    else if (!take_addresses(a, result))
         fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_RESOLVE, "out of memory");
-    } else {
-        a->addr_count = (uint8_t)result->count;
-        a->addr_next = 0;
+    else if (a->addr_count == 0)
+        fail(a, PROBLEM_DNS_NOT_FOUND, PHASE_RESOLVE,
+             "%s: no address of the family that AddressFamily asks for", target_of(a)->address);
+    else
         enter_gate(a);
-    }
     run_pump(r);
 }
 
@@ -425,6 +439,15 @@ static void start_failed(struct run *r, uint32_t target)
     run_event(r, &(struct sched_event){.type = SCHED_EV_FINISHED, .target = target, .outcome = &o});
 }
 
+/* The run's bound is the longest of all; a host with a shorter one has used up the difference. */
+static uint64_t own_budget(const struct run *r, uint32_t target, uint64_t budget_ms)
+{
+    uint64_t own = r->plan->targets[target].connect_ms, all = r->options->connect_timeout_ms;
+    if (own == 0 || own >= all)
+        return budget_ms;
+    return budget_ms > all - own ? budget_ms - (all - own) : 0;
+}
+
 void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t budget_ms)
 {
     struct attempt *a = r->attempts[target];
@@ -439,7 +462,7 @@ void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t bud
     *a = (struct attempt){.run = r,
                           .target = target,
                           .number = number,
-                          .budget_ms = budget_ms,
+                          .budget_ms = own_budget(r, target, budget_ms),
                           .start_ms = clock_ms(),
                           .start_wall_us = clock_wall_us()};
     list_add(r, a);

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "controller/run/run_internal.h"
+#include "controller/run/target_config.h"
 
 /* ---- events in, actions out ---- */
 
@@ -341,6 +342,8 @@ static enum rc open_parts(struct run *r, struct err *e)
         rc = open_handles(r, e);
     if (rc == RC_OK)
         rc = trust_new(&r->trust, r->options, &r->loop, attempt_on_trust, r, e);
+    if (rc == RC_OK && r->plan->config != NULL)
+        rc = target_config_trust(r->plan->config, r->trust, e);
     if (rc == RC_OK)
         rc = resolver_new(&r->resolver, &r->loop, NULL, e);
     if (rc == RC_OK)

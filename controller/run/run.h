@@ -35,9 +35,10 @@ struct run_plan { /* all borrowed for the length of run_execute */
     struct options *options;
     const struct inventory *inventory;
     const struct selection *selection;
-    const struct target *targets; /* one per selected host, same order */
-    struct keys *keys;            /* wiped and emptied once the workers have them */
-    const struct run_scan *scan;  /* NULL: a run of the command */
+    const struct target *targets;       /* one per selected host, same order */
+    const struct target_config *config; /* what the targets' ssh_config brought in, or NULL */
+    struct keys *keys;                  /* wiped and emptied once the workers have them */
+    const struct run_scan *scan;        /* NULL: a run of the command */
     const struct wrap_command *command;
     const char *command_text; /* for people and the record; NULL for a scan */
     const struct buf *input;  /* for every command's standard input, or NULL */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/str.h"
+#include "controller/run/target_config.h"
 
 static const char *own_name(struct arena *arena)
 {
@@ -161,6 +162,25 @@ static enum rc refuse_unsupported(struct target *t, const struct inventory *inv,
                     connection);
 }
 
+/* What neither the command line nor a variable gave: ssh_config's word, or the default. */
+static enum rc complete(struct target *t, const struct target_defaults *d, struct keys *keys,
+                        struct arena *arena, struct err *e)
+{
+    struct target_given given = {.user = d->user_given || t->user != d->user,
+                                 .port = d->port_given || t->port != 0,
+                                 .keys = d->keys_given || t->key_count > 0,
+                                 .alias = t->alias};
+    if (t->port == 0)
+        t->port = d->port;
+    if (t->key_count == 0) {
+        t->key_count = d->key_count;
+        memcpy(t->keys, d->keys, sizeof t->keys);
+    }
+    if (d->config == NULL || t->bad != NULL)
+        return RC_OK;
+    return target_config_apply(d->config, t, &given, keys, arena, e);
+}
+
 enum rc target_init(struct target *t, const struct target_defaults *d, const struct inventory *inv,
                     const struct inv_host *host, struct keys *keys, struct arena *arena,
                     struct err *e)
@@ -169,9 +189,6 @@ enum rc target_init(struct target *t, const struct target_defaults *d, const str
     t->host = host;
     t->address = host->name;
     t->user = d->user;
-    t->port = d->port;
-    t->key_count = d->key_count;
-    memcpy(t->keys, d->keys, sizeof t->keys);
     enum rc rc = read_text(t, inv, "host", &t->address, arena);
     if (rc == RC_OK && t->address == host->name)
         rc = read_text(t, inv, "ssh_host", &t->address, arena);
@@ -190,5 +207,5 @@ enum rc target_init(struct target *t, const struct target_defaults *d, const str
         rc = read_text(t, inv, "host_key_alias", &alias, arena);
     t->alias = alias != NULL;
     t->key_name = alias != NULL ? alias : t->address;
-    return rc == RC_OK ? RC_OK : err_nomem(e);
+    return rc == RC_OK ? complete(t, d, keys, arena, e) : err_nomem(e);
 }

@@ -1,9 +1,10 @@
-/* Where and as whom to log in: a host of the inventory with its connection variables read.
+/* Where and as whom to log in: a host of the inventory with its connection variables read, and what
+ * ssh_config says of it.
  *
- * The command line wins over the inventory, which wins over MUSTER_* and the configuration file;
- * muster_NAME wins over ansible_NAME. Values that cannot be used (templates, vault, a proxy that we
- * cannot do) make that host's outcome bad-target and leave the others alone. Coordinator, before
- * the run.
+ * The command line wins over the inventory, which wins over ssh_config, which wins over MUSTER_*
+ * and the configuration file; muster_NAME wins over ansible_NAME. Values that cannot be used
+ * (templates, vault, a proxy that we cannot do) make that host's outcome bad-target and leave the
+ * others alone. Coordinator, before the run.
  */
 #ifndef CONTROLLER_RUN_TARGET_H
 #define CONTROLLER_RUN_TARGET_H
@@ -14,20 +15,27 @@
 #include "common/arena.h"
 #include "common/err.h"
 #include "controller/cli/options.h"
+#include "controller/run/trust.h"
 #include "controller/ssh/keys.h"
 #include "controller/ssh/session.h"
 #include "inventory/inventory.h"
 
+struct target_config;
+
 struct target {
     const struct inv_host *host;
-    const char *address;  /* what is resolved: ansible_host, or the name */
+    const char *address;  /* what is resolved: HostName, ansible_host, or the name */
     const char *key_name; /* what known_hosts is asked for: HostKeyAlias, or address */
     const char *user;
     uint16_t port;
     uint8_t key_count;
     uint8_t keys[SESSION_MAX_KEYS];
-    bool alias;      /* key_name is an alias: looked up without the port, as ssh does */
-    const char *bad; /* why it cannot be used (bad-target), or NULL */
+    bool alias;              /* key_name is an alias: looked up without the port, as ssh does */
+    bool legacy;             /* old algorithms are offered too: ssh_config asks for them */
+    uint8_t family;          /* AF_INET or AF_INET6: addresses of this one only; 0: any */
+    uint64_t connect_ms;     /* its own bound in place of --connect-timeout; 0: that */
+    struct trust_rule trust; /* which known_hosts files and which policy */
+    const char *bad;         /* why it cannot be used (bad-target), or NULL */
 };
 
 /* What does not differ between hosts, found once. */
@@ -38,7 +46,8 @@ struct target_defaults {
     uint8_t key_count; /* --key, or the user's default files */
     uint8_t keys[SESSION_MAX_KEYS];
     bool keys_given;
-    const char *host_key_alias; /* -O HostKeyAlias, or NULL */
+    const char *host_key_alias;   /* -O HostKeyAlias, or NULL */
+    struct target_config *config; /* ssh_config, or NULL */
 };
 
 /* Reads --key or the default key files into `keys`. RC_OK also without any key; errors of files

@@ -15,20 +15,9 @@
 
 #include "common/mem.h"
 #include "common/str.h"
+#include "controller/ssh/offered.h"
 
 _Thread_local struct sshio *sshio_current;
-
-#define KEX_MODERN                                                                                 \
-    "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,"        \
-    "ecdh-sha2-nistp521"
-#define CIPHERS_MODERN                                                                             \
-    "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr,"      \
-    "aes128-ctr"
-#define MACS_MODERN                                                                                \
-    "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512"
-#define HOSTKEYS_MODERN                                                                            \
-    "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,"        \
-    "rsa-sha2-256"
 
 /* There is no call that tells the server's packet size, only a log line. */
 static void note_max_packet(const char *text)
@@ -214,11 +203,9 @@ static void hostkey_algorithms(char *dst, size_t cap, const char *types, bool le
 static bool set_algorithms(ssh_session ssh, const struct sshio_spec *spec)
 {
     const bool old = spec->legacy;
-    const char *kex = old ? KEX_MODERN ",diffie-hellman-group16-sha512,diffie-hellman-group14-"
-                                       "sha256,diffie-hellman-group14-sha1"
-                          : KEX_MODERN;
-    const char *ciphers = old ? CIPHERS_MODERN ",aes256-cbc,aes128-cbc,3des-cbc" : CIPHERS_MODERN;
-    const char *macs = old ? MACS_MODERN ",hmac-sha1" : MACS_MODERN;
+    const char *kex = old ? KEX_MODERN "," KEX_OLD : KEX_MODERN;
+    const char *ciphers = old ? CIPHERS_MODERN "," CIPHERS_OLD : CIPHERS_MODERN;
+    const char *macs = old ? MACS_MODERN "," MACS_OLD : MACS_MODERN;
     char hostkeys[512];
     hostkey_algorithms(hostkeys, sizeof hostkeys, spec->hostkey_types, old);
     return ssh_options_set(ssh, SSH_OPTIONS_KEY_EXCHANGE, kex) == 0 &&

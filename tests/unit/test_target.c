@@ -13,6 +13,7 @@
 #include "common/mem.h"
 #include "controller/run/guard.h"
 #include "controller/run/target.h"
+#include "controller/run/target_config.h"
 
 static const char hosts_yml[] =
     "all:\n"
@@ -186,10 +187,100 @@ static void test_guard(void **state)
     finish(&f);
 }
 
+static const char ssh_config[] = "Host plain\n"
+                                 "  HostName %h.example.com\n"
+                                 "  User deploy\n"
+                                 "  Port 2222\n"
+                                 "  HostKeyAlias alias\n"
+                                 "  IdentityFile /nonexistent/%h\n"
+                                 "  UserKnownHostsFile /k/%n\n"
+                                 "  StrictHostKeyChecking no\n"
+                                 "  ConnectTimeout 30\n"
+                                 "  KexAlgorithms +diffie-hellman-group14-sha1\n"
+                                 "Host 10.0.0.7\n  User nobody\n  Port 1\n"
+                                 "Host db1\n  ProxyCommand nc %h %p\n"
+                                 "Host db2\n  ProxyJump gate\n"
+                                 "Host port\n  UserKnownHostsFile %Z\n"
+                                 "Host alias\n  Port 3\n";
+
+static enum rc load_config(struct target_config **out, struct options *o, const char *path)
+{
+    *o = (struct options){.ssh_config = path, .connect_timeout_ms = 10000};
+    return target_config_new(out, o, NULL);
+}
+
+static void test_ssh_config(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct options o;
+    start(&f);
+    char path[] = "/tmp/muster-target-XXXXXX";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, ssh_config, sizeof ssh_config - 1), sizeof ssh_config - 1);
+    close(fd);
+    assert_int_equal(load_config(&f.defaults.config, &o, path), RC_OK);
+    f.defaults.key_count = 1;
+    struct target t = target_of(&f, "plain");
+    assert_string_equal(t.address, "plain.example.com");
+    assert_string_equal(t.user, "deploy");
+    assert_string_equal(t.key_name, "alias");
+    assert_true(t.alias && t.legacy && t.trust.own_policy && t.trust.set == 1);
+    assert_int_equal(t.trust.policy, HOST_KEYS_OFF);
+    assert_int_equal(t.port, 2222);
+    assert_int_equal(t.key_count, 0);
+    assert_int_equal(t.connect_ms, 30000);
+    assert_int_equal(target_config_longest_ms(f.defaults.config), 30000);
+    t = target_of(&f, "addressed"); /* the inventory wins */
+    assert_string_equal(t.user, "deploy");
+    assert_int_equal(t.port, 2222);
+    assert_int_equal(t.key_count, 1);
+    static const char *const bad[][2] = {{"db1", "ProxyCommand at "},
+                                         {"db2", "ProxyJump gate at "}};
+    for (size_t i = 0; i < 2; i++) {
+        t = target_of(&f, bad[i][0]);
+        assert_non_null(t.bad);
+        if (strstr(t.bad, bad[i][1]) == NULL)
+            fail_msg("%s", t.bad);
+    }
+    target_config_free(f.defaults.config);
+    unlink(path);
+    finish(&f);
+}
+
+static void test_ssh_config_without_memory(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/muster-target-XXXXXX";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, ssh_config, sizeof ssh_config - 1), sizeof ssh_config - 1);
+    close(fd);
+    int fired = 1;
+    for (long n = 0; fired; n++) {
+        struct fixture f;
+        struct options o;
+        struct target t;
+        start(&f);
+        mem_fail_after(n);
+        enum rc rc = load_config(&f.defaults.config, &o, path);
+        if (rc == RC_OK)
+            rc = target_init(&t, &f.defaults, f.inv, inventory_host_find(f.inv, "plain"), &f.keys,
+                             &f.arena, NULL);
+        fired = mem_fail_fired();
+        mem_fail_after(-1);
+        assert_int_equal(rc, fired ? RC_NOMEM : RC_OK);
+        target_config_free(f.defaults.config);
+        finish(&f);
+    }
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_ssh_config),
+        cmocka_unit_test(test_ssh_config_without_memory),
         cmocka_unit_test(test_command_line_wins),
         cmocka_unit_test(test_unusable_hosts_say_why),
         cmocka_unit_test(test_no_memory),

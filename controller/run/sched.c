@@ -10,12 +10,14 @@
 #include "controller/run/sched.h"
 
 #include "common/mem.h"
+#include "controller/run/backoff.h"
 
 enum state { WAITING, RUNNING, BACKING_OFF, FINAL };
 
 struct target {
-    uint64_t used_ms;  /* of the connect bound, back-offs included */
-    uint32_t attempts; /* begun */
+    uint64_t used_ms;   /* of the connect bound, back-offs included */
+    uint32_t attempts;  /* begun */
+    uint32_t throttled; /* of them, that the server turned away for now */
     uint8_t state;
     bool sent;      /* the running attempt's command was sent */
     bool cancelled; /* DO_CANCEL was given */
@@ -179,15 +181,6 @@ static struct sched_action *act(struct sched *s, enum sched_action_type type, ui
     return a;
 }
 
-/* splitmix64: the jitter needs no more. */
-static uint64_t next_random(struct sched *s)
-{
-    uint64_t z = s->random += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
 /* ---- the heap of those backing off ---- */
 
 static bool before(const struct due *a, const struct due *b)
@@ -329,20 +322,27 @@ static bool in_retry_on(const struct sched *s, const struct outcome *o)
     return false;
 }
 
-/* Full jitter: anywhere below a bound that doubles with each attempt. */
-static uint64_t backoff(struct sched *s, uint32_t attempts)
+static bool is_throttled(const struct outcome *o)
 {
-    uint64_t bound = s->opts.backoff_base_ms;
-    for (uint32_t i = 1; i < attempts && bound < s->opts.backoff_max_ms; i++)
-        bound *= 2;
-    if (bound > s->opts.backoff_max_ms)
-        bound = s->opts.backoff_max_ms;
-    return bound > 0 ? next_random(s) % bound : 0;
+    return o->problem == PROBLEM_THROTTLED && !o->sent;
 }
 
+static uint64_t backoff(struct sched *s, const struct target *t, const struct outcome *o,
+                        uint64_t used)
+{
+    struct backoff b = {s->opts.backoff_base_ms, s->opts.backoff_max_ms, &s->random};
+    uint64_t bound = s->opts.connect_timeout_ms;
+    if (is_throttled(o))
+        return backoff_throttled(&b, t->throttled, bound, bound - t->used_ms, used);
+    return is_suspect(o) ? 0 : backoff_wait(&b, t->attempts);
+}
+
+/* A server that turned us away because it is busy has not failed: that counts as no attempt, and
+ * only the bound ends it. */
 static bool wants_retry(const struct sched *s, const struct target *t, const struct outcome *o)
 {
-    if (o->problem == PROBLEM_NONE || t->cancelled || t->attempts > s->opts.retries ||
+    if (o->problem == PROBLEM_NONE || t->cancelled || s->opts.retries == 0 ||
+        t->attempts - t->throttled > s->opts.retries ||
         problem_status(o->problem) == STATUS_CANCELLED)
         return false;
     if (t->trial && is_suspect(o)) /* twice, and now alone: it is the one */
@@ -357,7 +357,7 @@ static bool plan_retry(struct sched *s, uint32_t target, const struct outcome *o
 {
     struct target *t = &s->targets[target];
     uint64_t bound = s->opts.connect_timeout_ms, left = bound - t->used_ms;
-    uint64_t wait = is_suspect(o) ? 0 : backoff(s, t->attempts);
+    uint64_t wait = backoff(s, t, o, used);
     if (o->sent) {
         t->used_ms = 0;
     } else {
@@ -420,6 +420,7 @@ static void finished(struct sched *s, const struct sched_event *ev)
     o.sent = o.sent || t->sent;
     s->running--;
     s->cleared -= t->trial && t->sent;
+    t->throttled += is_throttled(&o);
     if (wants_retry(s, t, &o)) {
         if (s->stop != PROBLEM_NONE)
             tell_stop(s, s->stop);

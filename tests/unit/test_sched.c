@@ -212,6 +212,43 @@ static void fast_failures_are_tried_again(void **state)
     sched_free(h.s);
 }
 
+/* However few retries there may be: a server that is busy is waited for, later each time, until
+ * only a login's time is left of the bound. */
+static void a_busy_server_is_waited_for(void **state)
+{
+    (void)state;
+    struct hand h;
+    struct sched_opts o = defaults();
+    o.retries = 1;
+    open_hand(&h, &o, 1);
+    step(&h, 0, SCHED_EV_TICK, "start 0#1");
+    struct outcome busy = outcome_of(PROBLEM_THROTTLED, -1, false);
+    uint64_t now = 0;
+    unsigned tries = 1;
+    for (;; tries++) {
+        struct sched_event ev = {
+            .type = SCHED_EV_FINISHED, .target = 0, .outcome = &busy, .connect_ms_used = 5};
+        assert_int_equal(sched_step(h.s, now += 5, &ev, &h.acts), RC_OK);
+        if (h.acts.count > 0)
+            break;
+        assert_true(h.acts.wake_at_ms >= now + 100);
+        now = h.acts.wake_at_ms;
+        ev = (struct sched_event){.type = SCHED_EV_TICK};
+        assert_int_equal(sched_step(h.s, now, &ev, &h.acts), RC_OK);
+        assert_int_equal(h.acts.count, 1);
+        assert_true(h.acts.items[0].budget_ms >= 995);
+    }
+    assert_int_equal(h.acts.items[0].type, SCHED_DO_FINAL);
+    assert_true(tries >= 4 && tries <= 10);
+    assert_true(now >= 8000 && now <= 9100);
+    sched_free(h.s);
+    o.retries = 0;
+    open_hand(&h, &o, 1);
+    step(&h, 0, SCHED_EV_TICK, "start 0#1");
+    end_used(&h, 5, 0, &busy, 5, "final 0, done");
+    sched_free(h.s);
+}
+
 /* A login that takes 6 of 10 seconds and is then refused: a second one could only end at the bound,
  * and "auth-timeout" would stand where "channel-refused" is true. */
 static void no_retry_into_the_bound(void **state)
@@ -616,7 +653,7 @@ enum { SIM_MAX = 40 };
 
 struct sim_target {
     enum { S_NEW, S_RUN, S_REST, S_FINAL } state;
-    uint32_t attempts;
+    uint32_t attempts, throttled;
     uint64_t end_at; /* real time when the attempt ends */
     uint64_t sent_at;
     uint64_t rest_from; /* inner time */
@@ -742,7 +779,7 @@ static void pick_outcome(struct sim *m, struct sim_target *t)
 static bool model_retryable(const struct sim *m, const struct sim_target *t)
 {
     const struct outcome *o = &t->outcome;
-    if (t->attempts > m->o.retries || t->cancelled)
+    if (m->o.retries == 0 || t->attempts - t->throttled > m->o.retries || t->cancelled)
         return false;
     if (m->o.retry_on_count > 0 && (o->problem == PROBLEM_CONNECTION_LOST ||
                                     (o->problem == PROBLEM_EXIT_NONZERO && o->exit_code == 75)))
@@ -757,7 +794,7 @@ static void saw_start(struct sim *m, const struct sched_action *a)
     HOLDS(!m->stopped && !m->paused && !m->done);
     HOLDS(t->state == S_NEW || t->state == S_REST);
     HOLDS(a->attempt == t->attempts + 1);
-    HOLDS(a->attempt <= m->o.retries + 1);
+    HOLDS(a->attempt - t->throttled <= m->o.retries + 1);
     HOLDS(++m->running <= m->o.fanout);
     for (uint32_t w = 0; w < m->wave_of[a->target]; w++)
         HOLDS(m->wave_left[w] == 0);
@@ -908,6 +945,7 @@ static void happens(struct sim *m, struct sched *s, uint32_t i, bool is_sent, ui
     m->running--;
     t->state = S_REST;
     t->rest_from = inner(m);
+    t->throttled += t->outcome.problem == PROBLEM_THROTTLED;
     t->retryable = model_retryable(m, t);
     ev = (struct sched_event){
         .type = SCHED_EV_FINISHED, .target = i, .outcome = &t->outcome, .connect_ms_used = t->used};
@@ -1047,6 +1085,7 @@ int main(void)
         cmocka_unit_test(waves),
         cmocka_unit_test(a_percentage_is_at_least_one),
         cmocka_unit_test(fast_failures_are_tried_again),
+        cmocka_unit_test(a_busy_server_is_waited_for),
         cmocka_unit_test(no_retry_into_the_bound),
         cmocka_unit_test(who_was_there_when_a_worker_died),
         cmocka_unit_test(suspects_meet_a_stop),

@@ -11,8 +11,9 @@
 #include "common/clock.h"
 #include "common/mem.h"
 
-/* A peer that is silently gone is found after this, in any state. */
-enum { DEAD_PEER_MS = 30 * 1000 };
+/* A peer that is silently gone is found after these, in any state: by what we sent and nobody
+ * acknowledged, or, while nothing is under way, by the kernel's own probes. */
+enum { DEAD_PEER_MS = 30 * 1000, PROBE_AFTER_S = 15, PROBE_EVERY_S = 10, PROBES = 3 };
 
 void session_free(struct session *s)
 {
@@ -75,10 +76,13 @@ static void describe_address(struct session *s, const struct session_spec *spec)
  * other two find a dead peer that TCP alone would wait for without end. */
 static void set_socket_options(int fd)
 {
-    int yes = 1;
+    int yes = 1, after = PROBE_AFTER_S, every = PROBE_EVERY_S, probes = PROBES;
     unsigned dead_ms = DEAD_PEER_MS;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &after, sizeof after);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof dead_ms);
 }
 

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "controller/cmd.h"
+#include "controller/worker/worker.h"
 
 static const char *environment(const char *name)
 {
@@ -49,6 +50,8 @@ int cmd_fail(const struct err *e)
 
 int main(int argc, char **argv)
 {
+    if (worker_is_called(argc, argv))
+        worker_again(argv);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is then an error like a full disk */
     struct options o;

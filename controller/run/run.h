@@ -37,7 +37,7 @@ struct run_plan { /* all borrowed for the length of run_execute */
     const struct selection *selection;
     const struct target *targets;       /* one per selected host, same order */
     const struct target_config *config; /* what the targets' ssh_config brought in, or NULL */
-    struct keys *keys;                  /* wiped and emptied once the workers have them */
+    struct keys *keys;                  /* wiped and emptied once the pool has them */
     const struct run_scan *scan;        /* NULL: a run of the command */
     const struct wrap_command *command;
     const char *command_text; /* for people and the record; NULL for a scan */

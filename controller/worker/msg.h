@@ -33,7 +33,8 @@ enum msg_type {
     MSG_SENT = 67,          /* empty */
     MSG_DATA = 68,          /* raw: 1 byte, 1 stdout or 2 stderr; then bytes */
     MSG_DONE = 69,
-    MSG_PONG = 70, /* empty */
+    MSG_PONG = 70,  /* empty */
+    MSG_READY = 76, /* empty: it is set up, and shut in */
 };
 
 enum {

@@ -17,12 +17,13 @@
 #include "controller/worker/pool_internal.h"
 #include "controller/worker/worker.h"
 
-enum {
-    OUT_MAX = 256 * 1024 * 1024, /* jobs waiting to be sent: fan-out times a command */
-    OUT_HIGH = 1024 * 1024,
-    OUT_LOW = 256 * 1024,
-    CLOSE_GRACE_MS = 2000,
-};
+enum { CLOSE_GRACE_MS = 2000 };
+
+void pool_channel(struct pool_worker *w)
+{
+    chan_init(&w->chan, w->process.fd, POOL_OUT_MAX, CHAN_WIPE_OUT);
+    chan_marks(&w->chan, POOL_OUT_HIGH, POOL_OUT_LOW);
+}
 
 enum rc pool_fork(struct pool **out, unsigned n, struct err *e)
 {
@@ -31,6 +32,7 @@ enum rc pool_fork(struct pool **out, unsigned n, struct err *e)
     if (p == NULL)
         return err_nomem(e);
     map_init(&p->jobs);
+    p->spare = POOL_SPARE;
     spawn_raise_nofile();
     for (unsigned i = 0; i < n; i++) {
         struct pool_worker *w = &p->workers[i];
@@ -43,20 +45,29 @@ enum rc pool_fork(struct pool **out, unsigned n, struct err *e)
         w->number = i + 1;
         w->alive = true;
         w->input_done = true;
-        chan_init(&w->chan, w->process.fd, OUT_MAX, CHAN_WIPE_OUT);
-        chan_marks(&w->chan, OUT_HIGH, OUT_LOW);
-        buf_init(&w->held, OUT_MAX);
+        pool_channel(w);
+        buf_init(&w->held, POOL_OUT_MAX);
         p->count++;
     }
     *out = p;
     return RC_OK;
 }
 
-static unsigned count_alive(const struct pool *p)
+void pool_set_spare(struct pool *p, unsigned spare)
+{
+    p->spare = spare;
+}
+
+static bool takes_jobs(const struct pool_worker *w)
+{
+    return w->alive || w->coming;
+}
+
+unsigned pool_alive(const struct pool *p)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < p->count; i++)
-        n += p->workers[i].alive;
+        n += takes_jobs(&p->workers[i]);
     return n;
 }
 
@@ -72,7 +83,7 @@ void pool_drop_job(struct pool_job *j)
     if (j->prev != NULL)
         j->prev->next = j->next;
     else
-        w->jobs = j->next;
+        *(w->orphans == j ? &w->orphans : &w->jobs) = j->next;
     if (j->next != NULL)
         j->next->prev = j->prev;
     w->job_count--;
@@ -101,16 +112,21 @@ static void handle_gone(struct pool *p)
     settle(p);
 }
 
+static void worker_handle_gone(struct pool_worker *w)
+{
+    if (--w->handles == 0 && !w->pool->closing)
+        pool_vacated(w);
+    handle_gone(w->pool);
+}
+
 static void on_chan_closed(void *user)
 {
-    struct pool_worker *w = user;
-    handle_gone(w->pool);
+    worker_handle_gone(user);
 }
 
 static void on_exit_poll_closed(uv_handle_t *h)
 {
-    struct pool_worker *w = h->data;
-    handle_gone(w->pool);
+    worker_handle_gone(h->data);
 }
 
 static void on_grace_closed(uv_handle_t *h)
@@ -118,7 +134,7 @@ static void on_grace_closed(uv_handle_t *h)
     handle_gone(h->data);
 }
 
-static void close_watch(struct pool_worker *w)
+void pool_unwatch(struct pool_worker *w)
 {
     if (!w->watched)
         return;
@@ -143,27 +159,42 @@ static void end_orphan(struct pool_job *j, const char *how)
     p->ops.done(p->user, id, &r);
 }
 
+void pool_end_jobs(struct pool_worker *w, const char *how)
+{
+    while (w->jobs != NULL && !w->pool->closing)
+        end_orphan(w->jobs, how);
+}
+
 static void bury(struct pool_worker *w)
 {
     struct pool *p = w->pool;
-    char end[64], how[300];
+    char end[64], how[300], text[400];
     if (w->buried)
         return;
     w->buried = true;
     w->alive = false;
     chan_close(&w->chan, on_chan_closed);
-    close_watch(w);
+    pool_unwatch(w);
     spawn_describe(end, sizeof end, w->status);
     bool ended = w->fault[0] != '\0'; /* by us */
     snprintf(how, sizeof how, "worker %u (process %ld) %s%s", w->number, (long)w->process.pid,
              ended ? "was ended: " : end, w->fault);
-    p->ops.trouble(p->user, RC_INTERNAL, how, count_alive(p) == 0);
-    while (w->jobs != NULL && !p->closing)
-        end_orphan(w->jobs, how);
+    if (!w->unproven) { /* those of one that is were held, and go to its successor */
+        w->orphans = w->jobs;
+        w->jobs = NULL;
+        buf_wipe(&w->held);
+    }
+    pool_plan_replacement(w);
+    snprintf(text, sizeof text, "%s%s", how, w->coming ? "; another takes its place" : "");
+    p->ops.trouble(p->user, RC_INTERNAL, text, pool_alive(p) == 0);
+    while (w->orphans != NULL && !p->closing)
+        end_orphan(w->orphans, how);
+    if (!w->coming)
+        pool_end_jobs(w, how);
 }
 
 /* Its process is gone or going; the rest happens when that is seen. */
-static void condemn(struct pool_worker *w, const char *fault)
+void pool_condemn(struct pool_worker *w, const char *fault)
 {
     w->alive = false;
     if (w->fault[0] == '\0')
@@ -184,7 +215,7 @@ static void on_exit_event(uv_poll_t *h, int status, int events)
     w->pool->cpu_us += cpu;
     uv_poll_stop(&w->exit_poll);
     if (w->pool->closing) {
-        close_watch(w);
+        pool_unwatch(w);
         return;
     }
     chan_drain(&w->chan);
@@ -195,51 +226,22 @@ static void on_exit_event(uv_poll_t *h, int status, int events)
 static void on_chan_ended(void *user, const struct err *why)
 {
     struct pool_worker *w = user;
-    condemn(w, why->rc == RC_OK ? "" : why->msg);
+    pool_condemn(w, why->rc == RC_OK ? "" : why->msg);
     if (w->reaped)
         bury(w);
-}
-
-/* Queues the next parts of the input, as many as may wait; then the jobs that were behind it. */
-static enum rc feed(struct pool_worker *w)
-{
-    struct pool *p = w->pool;
-    while (!w->input_done && chan_pending(&w->chan) <= OUT_HIGH) {
-        size_t n = p->input_len - w->input_at;
-        bool last = n <= MSG_STDIN_PART;
-        n = last ? n : MSG_STDIN_PART;
-        enum rc rc = chan_reserve(&w->chan, FRAME_HEADER + 1 + n);
-        if (rc == RC_OK)
-            rc = msg_put_stdin(chan_out(&w->chan), p->input + w->input_at, n, last);
-        if (rc == RC_OK && last && w->held.len > 0)
-            rc = chan_reserve(&w->chan, w->held.len);
-        if (rc != RC_OK)
-            return rc;
-        w->input_at += n;
-        w->input_done = last;
-    }
-    if (!w->input_done) {
-        chan_want_drained(&w->chan);
-    } else if (w->held.len > 0) {
-        enum rc rc = buf_append(chan_out(&w->chan), w->held.data, w->held.len);
-        must(rc == RC_OK); /* reserved with the last part */
-        buf_wipe(&w->held);
-    }
-    chan_kick(&w->chan);
-    return RC_OK;
 }
 
 static void on_drained(void *user)
 {
     struct pool_worker *w = user;
-    if (!w->input_done && feed(w) != RC_OK)
-        condemn(w, "no memory for the input");
+    if (!w->input_done && pool_feed(w) != RC_OK)
+        pool_condemn(w, "no memory for the input");
 }
 
 static const struct chan_ops chan_ops = {
     .frame = pool_on_frame, .ended = on_chan_ended, .full = NULL, .drained = on_drained};
 
-static enum rc watch(struct pool_worker *w, struct err *e)
+enum rc pool_watch(struct pool_worker *w, struct err *e)
 {
     struct pool *p = w->pool;
     int rc = uv_poll_init(p->loop, &w->exit_poll, w->process.pidfd);
@@ -247,13 +249,14 @@ static enum rc watch(struct pool_worker *w, struct err *e)
         return err_sys(e, -rc, "watch worker %u", w->number);
     w->exit_poll.data = w;
     w->watched = true;
+    w->handles++;
     p->open_handles++;
-    rc = uv_poll_start(&w->exit_poll, UV_READABLE, on_exit_event);
-    if (rc != 0)
-        return err_sys(e, -rc, "watch worker %u", w->number);
+    must(uv_poll_start(&w->exit_poll, UV_READABLE, on_exit_event) == 0); /* a new handle */
     enum rc started = chan_start(&w->chan, p->loop, &chan_ops, w, e);
-    if (started == RC_OK)
+    if (started == RC_OK) {
+        w->handles++;
         p->open_handles++;
+    }
     return started;
 }
 
@@ -269,48 +272,10 @@ enum rc pool_attach(struct pool *p, uv_loop_t *loop, const struct pool_ops *ops,
     p->grace_open = true;
     p->open_handles++;
     for (unsigned i = 0; i < p->count; i++) {
-        enum rc rc = watch(&p->workers[i], e);
+        enum rc rc = pool_watch(&p->workers[i], e);
         if (rc != RC_OK)
             return rc;
     }
-    return RC_OK;
-}
-
-enum rc pool_add_key(struct pool *p, unsigned id, const char *text, size_t len,
-                     const char *passphrase, const char *label, struct err *e)
-{
-    for (unsigned i = 0; i < p->count; i++) {
-        struct pool_worker *w = &p->workers[i];
-        if (!w->alive)
-            continue;
-        enum rc rc = chan_reserve(&w->chan, MSG_KEY_ROOM(len));
-        if (rc == RC_OK)
-            rc = msg_put_key(chan_out(&w->chan), id, text, len, passphrase, label);
-        if (rc == RC_NOMEM)
-            return err_nomem(e);
-        if (rc != RC_OK)
-            return err_set(e, rc, "key %s: the key or its passphrase is too long", label);
-        chan_kick(&w->chan);
-    }
-    return RC_OK;
-}
-
-enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *e)
-{
-    must(!p->has_input);
-    if (n > MSG_STDIN_MAX)
-        return err_set(e, RC_LIMIT, "standard input for the commands is %zu bytes; at most 64 MiB",
-                       n);
-    p->input = mem_memdup(n > 0 ? bytes : "", n);
-    if (p->input == NULL)
-        return err_nomem(e);
-    p->input_len = n;
-    p->has_input = true;
-    for (unsigned i = 0; i < p->count; i++)
-        p->workers[i].input_done = !p->workers[i].alive;
-    for (unsigned i = 0; i < p->count; i++)
-        if (p->workers[i].alive && feed(&p->workers[i]) != RC_OK)
-            return err_nomem(e);
     return RC_OK;
 }
 
@@ -321,9 +286,9 @@ static struct pool_worker *choose_worker(struct pool *p)
     struct pool_worker *best = NULL;
     for (unsigned i = 0; i < p->count; i++) {
         struct pool_worker *w = &p->workers[i];
-        if (w->alive && w->job_count < POOL_FEW)
+        if (takes_jobs(w) && w->job_count < POOL_FEW)
             return w;
-        if (w->alive && (best == NULL || w->job_count < best->job_count))
+        if (takes_jobs(w) && (best == NULL || w->job_count < best->job_count))
             best = w;
     }
     return best;
@@ -340,15 +305,21 @@ static struct pool_worker *worker_for(struct pool *p, const struct session_spec 
     struct pool_worker *best = NULL;
     for (unsigned i = 0; i < p->count; i++) {
         struct pool_worker *w = &p->workers[i];
-        if (w->alive && (best == NULL || w->link_count < best->link_count))
+        if (takes_jobs(w) && (best == NULL || w->link_count < best->link_count))
             best = w;
     }
     return best;
 }
 
+/* Are jobs held back, behind the input or until the worker is there? */
+static bool holds(const struct pool_worker *w)
+{
+    return w->coming || w->unproven || !w->input_done;
+}
+
 static enum rc send_start(struct pool_worker *w, uint64_t job, const struct session_spec *spec)
 {
-    if (!w->input_done)
+    if (holds(w))
         return msg_put_start(&w->held, job, spec);
     enum rc rc = chan_reserve(&w->chan, FRAME_HEADER + spec->command_len + 4096);
     if (rc == RC_OK)
@@ -399,7 +370,7 @@ static void said(struct pool_worker *w, enum rc rc)
     if (rc == RC_OK)
         chan_kick(&w->chan);
     else
-        condemn(w, "a message to it could not be queued");
+        pool_condemn(w, "a message to it could not be queued");
 }
 
 void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, enum problem problem,
@@ -419,7 +390,7 @@ void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, en
 /* A job that waits behind the input is still in line: its CANCEL must not overtake it. */
 static enum rc put_cancel(struct pool_worker *w, uint64_t job, enum problem problem, bool now)
 {
-    if (!w->input_done)
+    if (holds(w))
         return msg_put_cancel(&w->held, job, problem, now);
     enum rc rc = chan_reserve(&w->chan, FRAME_HEADER + 128);
     return rc == RC_OK ? msg_put_cancel(chan_out(&w->chan), job, problem, now) : rc;
@@ -428,7 +399,7 @@ static enum rc put_cancel(struct pool_worker *w, uint64_t job, enum problem prob
 void pool_cancel(struct pool *p, uint64_t job, enum problem problem, bool now)
 {
     struct pool_job *j = pool_find_job(p, job);
-    if (j != NULL && j->worker->alive)
+    if (j != NULL && takes_jobs(j->worker))
         said(j->worker, put_cancel(j->worker, job, problem, now));
 }
 
@@ -453,21 +424,25 @@ void pool_beat(struct pool *p)
 {
     for (unsigned i = 0; i < p->count; i++) {
         struct pool_worker *w = &p->workers[i];
-        w->quiet = w->jobs != NULL ? w->quiet + 1 : 0;
+        if (w->coming)
+            pool_replace_beat(w);
+        w->quiet = w->jobs != NULL && w->alive ? w->quiet + 1 : 0;
         if (w->quiet == POOL_PING_BEATS)
             tell(w, MSG_PING);
         else if (w->quiet == POOL_QUIET_BEATS && w->alive)
-            condemn(w, "it is stuck and does not answer");
+            pool_condemn(w, "it is stuck and does not answer");
     }
 }
 
 void pool_pause(struct pool *p)
 {
+    p->paused = true;
     tell_all(p, MSG_PAUSE);
 }
 
 void pool_resume(struct pool *p)
 {
+    p->paused = false;
     tell_all(p, MSG_RESUME);
 }
 
@@ -490,13 +465,13 @@ void pool_close(struct pool *p, void (*closed)(void *user), void *user)
     bool waiting = false;
     for (unsigned i = 0; i < p->count; i++) {
         struct pool_worker *w = &p->workers[i];
-        w->alive = false;
+        w->alive = w->coming = false;
         if (w->chan.started && !w->buried)
             chan_close(&w->chan, on_chan_closed);
         w->buried = true;
         waiting = waiting || (w->watched && !w->reaped);
         if (w->watched && w->reaped)
-            close_watch(w);
+            pool_unwatch(w);
     }
     if (waiting)
         must(uv_timer_start(&p->grace, on_grace, CLOSE_GRACE_MS, 0) == 0);
@@ -511,7 +486,10 @@ static void free_worker(struct pool_worker *w)
         kill(w->process.pid, SIGKILL);
         spawn_reap(&w->process, 1, &w->status, &cpu);
     }
-    close(w->process.pidfd);
+    if (w->process.pidfd >= 0)
+        close(w->process.pidfd);
+    while (w->orphans != NULL)
+        pool_drop_job(w->orphans);
     while (w->jobs != NULL)
         pool_drop_job(w->jobs);
     buf_wipe(&w->held);
@@ -525,9 +503,7 @@ void pool_free(struct pool *p)
     for (unsigned i = 0; i < p->count; i++)
         free_worker(&p->workers[i]);
     map_fini(&p->jobs);
-    if (p->input != NULL)
-        explicit_bzero(p->input, p->input_len);
-    mem_free(p->input);
+    pool_kit_fini(p);
     mem_free(p);
 }
 

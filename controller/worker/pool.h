@@ -17,7 +17,7 @@
 #include "common/err.h"
 #include "controller/ssh/session.h"
 
-enum { POOL_FEW = 64 };
+enum { POOL_FEW = 64, POOL_SPARE = 16, POOL_SPARE_PER = 50, POOL_STILLBORN_MAX = 5 };
 
 struct pool;
 
@@ -26,6 +26,13 @@ struct pool;
  * and _exits. RC_SYS, RC_NOMEM: nothing is left behind. */
 enum { POOL_MAX_WORKERS = 64 };
 enum rc pool_fork(struct pool **out, unsigned n, struct err *e);
+
+/* Another process takes the place of a worker that dies: POOL_SPARE times, and once more for every
+ * POOL_SPARE_PER jobs that workers end in order (POOL_SPARE at most are in reserve). One that ends
+ * before it is set up is followed after a wait that doubles each time, and POOL_STILLBORN_MAX of
+ * them in a row leave the place empty. It is this program started anew (worker_again), not a copy
+ * of a coordinator that has threads and secrets by then. 0: never. */
+void pool_set_spare(struct pool *p, unsigned spare);
 
 struct pool_ops {
     /* answer with pool_hostkey_answer */
@@ -37,7 +44,8 @@ struct pool_ops {
      * worker-died or worker-lost). */
     void (*done)(void *user, uint64_t job, const struct session_result *result);
     /* A key could not be imported (fatal for the run: wrong passphrase, unsupported type), or a
-     * worker died (message says how). all_dead: there is none left. */
+     * worker died (message says how, and whether another takes its place). all_dead: there is none
+     * left and none to come. */
     void (*trouble)(void *user, enum rc rc, const char *message, bool all_dead);
 };
 
@@ -46,7 +54,8 @@ struct pool_ops {
 enum rc pool_attach(struct pool *p, uv_loop_t *loop, const struct pool_ops *ops, void *user,
                     struct err *e);
 
-/* To every worker. Before the first job; also before pool_attach. Copied; RC_LIMIT: a key or a
+/* To every worker, replacements too. Before the first job; also before pool_attach. Copied, and
+ * kept in locked memory until pool_free; RC_CRYPTO: there is none of it; RC_LIMIT: a key or a
  * passphrase that is too long, or input past MSG_STDIN_MAX (64 MiB). At most one input. */
 enum rc pool_add_key(struct pool *p, unsigned id, const char *text, size_t len,
                      const char *passphrase, const char *label, struct err *e);
@@ -55,8 +64,8 @@ enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *
 /* Sends a job to the first worker that has less than POOL_FEW of them, or else to the one with the
  * fewest; a job through a link (spec->via_job) to the link's worker, a link that goes through none
  * to the worker with the fewest links. RC_OK, RC_NOMEM, RC_LIMIT, RC_EXISTS (that number lives
- * already), or RC_NOTFOUND when no worker lives, RC_CANCELLED when the link does not (then no done
- * comes). spec is read during the call. */
+ * already), or RC_NOTFOUND when no worker lives and none is to come, RC_CANCELLED when the link
+ * does not (then no done comes). spec is read during the call. */
 enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec, struct err *e);
 void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, enum problem problem,
                          const char *detail);

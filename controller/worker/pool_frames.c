@@ -77,7 +77,22 @@ static enum rc took_done(struct pool *p, struct pool_job *j, const struct frame 
         r.outcome.sent = true;
     uint64_t id = j->id;
     pool_drop_job(j);
+    pool_note_progress(p);
     p->ops.done(p->user, id, &r);
+    return RC_OK;
+}
+
+static enum rc took_ready(struct pool_worker *w, const struct frame *f, struct err *e)
+{
+    if (w->ready)
+        return breach(e, f, "ready a second time");
+    enum rc rc = msg_get_empty(f, e);
+    if (rc != RC_OK)
+        return rc;
+    w->ready = true;
+    w->unproven = false;
+    if (w->input_done && pool_feed(w) != RC_OK)
+        return err_nomem(e);
     return RC_OK;
 }
 
@@ -90,6 +105,8 @@ enum rc pool_on_frame(void *user, const struct frame *f, struct err *e)
         return took_trouble(p, f, e);
     if (f->type == MSG_PONG)
         return msg_get_empty(f, e);
+    if (f->type == MSG_READY)
+        return took_ready(w, f, e);
     struct pool_job *j = pool_find_job(p, f->id);
     if (j == NULL || j->worker != w)
         return breach(e, f, "about a job that it does not have");

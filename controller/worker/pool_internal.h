@@ -1,5 +1,7 @@
 /* What the files of the pool share: its workers and their jobs. Private to controller/worker; loop
- * thread only. pool.c starts, feeds and buries workers; pool_frames.c believes what they say.
+ * thread only. pool.c starts workers, gives them jobs and ends them; pool_kit.c has what each is
+ * given first; pool_replace.c puts another in the place of a dead one; pool_frames.c believes what
+ * they say.
  */
 #ifndef CONTROLLER_WORKER_POOL_INTERNAL_H
 #define CONTROLLER_WORKER_POOL_INTERNAL_H
@@ -27,19 +29,38 @@ struct pool_worker {
     struct spawn process;
     struct chan chan;
     uv_poll_t exit_poll;
-    bool alive;   /* takes jobs and messages */
-    bool watched; /* exit_poll is open */
+    bool alive;    /* takes jobs and messages */
+    bool coming;   /* dead, but another will take its place: takes jobs, which are held */
+    bool ready;    /* it has said that it is set up */
+    bool unproven; /* it took a dead one's place and is not ready yet: jobs are held */
+    bool watched;  /* exit_poll is open */
     bool reaped;
     bool buried;
+    unsigned handles;   /* of it, still open */
+    unsigned stillborn; /* how many in a row ended before they were ready */
+    unsigned wait;      /* pool_beats before the next is started */
     int status;
     char fault[160]; /* why we killed it, or "" */
     struct pool_job *jobs;
+    struct pool_job *orphans; /* of a worker that has died, while they are ended */
     uint32_t job_count;
     uint32_t link_count; /* of them links */
     unsigned quiet;      /* pool_beats since it said anything */
     size_t input_at;     /* bytes of the pool's input queued so far */
     bool input_done;     /* all of it: jobs may follow */
-    struct buf held;     /* jobs that wait behind the input */
+    struct buf held;     /* jobs that wait behind the input, or for the worker itself */
+};
+
+/* A frame for every worker. */
+struct pool_gift {
+    unsigned char *frame; /* sodium_malloc, out of reach (sodium_mprotect_noaccess) */
+    size_t len;
+};
+
+enum {
+    POOL_OUT_MAX = 256 * 1024 * 1024, /* jobs waiting to be sent: fan-out times a command */
+    POOL_OUT_HIGH = 1024 * 1024,
+    POOL_OUT_LOW = 256 * 1024,
 };
 
 struct pool {
@@ -50,6 +71,11 @@ struct pool {
     char *input; /* one copy for all workers, fed as they read */
     size_t input_len;
     bool has_input;
+    struct pool_gift *gifts;
+    size_t gift_count, gift_cap;
+    bool paused;
+    unsigned spare;    /* workers that may still be started in place of dead ones */
+    unsigned progress; /* jobs that ended well for the worker since spare grew last */
     bool closing;
     uint64_t cpu_us;
     uv_timer_t grace;
@@ -65,6 +91,33 @@ struct pool {
 struct pool_job *pool_find_job(struct pool *p, uint64_t id);
 /* Out of the map and its worker's list, and freed. */
 void pool_drop_job(struct pool_job *j);
+
+/* pool.c: a worker's process is there: follow its socket and its end. On failure w->handles says
+ * what is still open. */
+enum rc pool_watch(struct pool_worker *w, struct err *e);
+void pool_unwatch(struct pool_worker *w); /* its end is no longer awaited */
+/* Its channel, before pool_watch. */
+void pool_channel(struct pool_worker *w);
+/* Its jobs end; how: what became of it. */
+void pool_end_jobs(struct pool_worker *w, const char *how);
+void pool_condemn(struct pool_worker *w, const char *fault);
+unsigned pool_alive(const struct pool *p); /* workers that take jobs, coming ones included */
+
+/* pool_kit.c: a frame for every worker of now and later; copied, and kept until pool_free. RC_OK,
+ * RC_NOMEM, RC_CRYPTO. */
+enum rc pool_give(struct pool *p, const struct buf *frame, struct err *e);
+/* Queues the next parts of the input, as many as may wait; then the jobs that were held. */
+enum rc pool_feed(struct pool_worker *w);
+/* All that a new worker is given, and the jobs that were held for it. */
+enum rc pool_equip(struct pool_worker *w);
+void pool_kit_fini(struct pool *p);
+
+/* pool_replace.c: may another take the place of this one, that has just died? Then w->coming. */
+void pool_plan_replacement(struct pool_worker *w);
+/* Its last handle is closed. */
+void pool_vacated(struct pool_worker *w);
+void pool_replace_beat(struct pool_worker *w);
+void pool_note_progress(struct pool *p);
 
 /* A frame of a worker (chan_ops.frame; user: struct pool_worker). RC_PROTO, with what was wrong,
  * when a worker may not say that now: it is then ended. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
@@ -11,6 +12,8 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "common/log.h"
 
 void spawn_raise_nofile(void)
 {
@@ -45,19 +48,16 @@ static enum rc give_up(struct err *e, const char *what, int ours, int theirs)
     return err_sys(e, sys, "%s", what);
 }
 
-enum rc spawn_start(struct spawn *out, int (*run)(int fd), struct err *e)
+static enum rc make_pair(int pair[2], struct err *e)
 {
-    int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
         return err_sys(e, errno, "make a socket for a worker");
-    pid_t pid = fork();
-    if (pid < 0)
-        return give_up(e, "start a worker process", pair[0], pair[1]);
-    if (pid == 0) {
-        close(pair[0]);
-        keep_only(pair[1]);
-        _exit(run(pair[1]));
-    }
+    return RC_OK;
+}
+
+/* In the parent, with the child there. */
+static enum rc follow(struct spawn *out, pid_t pid, const int pair[2], struct err *e)
+{
     int pidfd = pidfd_open(pid, 0);
     if (pidfd < 0) {
         int sys = errno;
@@ -69,6 +69,63 @@ enum rc spawn_start(struct spawn *out, int (*run)(int fd), struct err *e)
     close(pair[1]);
     *out = (struct spawn){.pid = pid, .fd = pair[0], .pidfd = pidfd};
     return RC_OK;
+}
+
+enum rc spawn_start(struct spawn *out, int (*run)(int fd), struct err *e)
+{
+    int pair[2];
+    enum rc rc = make_pair(pair, e);
+    if (rc != RC_OK)
+        return rc;
+    pid_t pid = fork();
+    if (pid < 0)
+        return give_up(e, "start a worker process", pair[0], pair[1]);
+    if (pid == 0) {
+        close(pair[0]);
+        keep_only(pair[1]);
+        _exit(run(pair[1]));
+    }
+    return follow(out, pid, pair, e);
+}
+
+/* Its own end first: standard input or output may be closed, and that number be the socket's. */
+static int set_actions(posix_spawn_file_actions_t *a, int fd)
+{
+    int failed = posix_spawn_file_actions_adddup2(a, fd, SPAWN_FD);
+    if (failed == 0)
+        failed = posix_spawn_file_actions_addopen(a, STDIN_FILENO, "/dev/null", O_RDWR, 0);
+    if (failed == 0)
+        failed = posix_spawn_file_actions_addopen(a, STDOUT_FILENO, "/dev/null", O_RDWR, 0);
+    return failed == 0 ? posix_spawn_file_actions_addclosefrom_np(a, SPAWN_FD + 1) : failed;
+}
+
+static int execute(pid_t *pid, int fd)
+{
+    char level[16];
+    char *argv[] = {"muster-worker", SPAWN_WORKER, level, NULL};
+    posix_spawn_file_actions_t actions;
+    snprintf(level, sizeof level, "%d", (int)log_get_level());
+    int failed = posix_spawn_file_actions_init(&actions);
+    if (failed != 0)
+        return failed;
+    failed = set_actions(&actions, fd);
+    if (failed == 0)
+        failed = posix_spawn(pid, "/proc/self/exe", &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    return failed;
+}
+
+enum rc spawn_again(struct spawn *out, struct err *e)
+{
+    int pair[2];
+    pid_t pid;
+    enum rc rc = make_pair(pair, e);
+    if (rc != RC_OK)
+        return rc;
+    errno = execute(&pid, pair[1]);
+    if (errno != 0)
+        return give_up(e, "start a worker process (/proc/self/exe)", pair[0], pair[1]);
+    return follow(out, pid, pair, e);
 }
 
 static uint64_t in_us(const struct timeval *t)

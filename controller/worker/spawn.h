@@ -1,5 +1,5 @@
-/* Starting a worker process: a socketpair, a fork without exec, and the end of the process as a
- * descriptor that a loop can watch. Before any thread exists.
+/* Starting a worker process: a socketpair, and the end of the process as a descriptor that a loop
+ * can watch. A fork without exec before any thread exists; this program from its beginning later.
  */
 #ifndef CONTROLLER_WORKER_SPAWN_H
 #define CONTROLLER_WORKER_SPAWN_H
@@ -19,6 +19,16 @@ struct spawn {
 /* In the child `run` is called with its end and the process ends with what it returns; the child
  * keeps that descriptor and standard error and no other. RC_SYS: nothing is left behind. */
 enum rc spawn_start(struct spawn *out, int (*run)(int fd), struct err *e);
+
+/* What spawn_again starts this program with, beside the level of the log; and where its end is. */
+#define SPAWN_WORKER "--worker-process"
+enum { SPAWN_FD = 3 };
+
+/* The same for a process that has threads, and memory that a worker must not have: the program
+ * itself (/proc/self/exe) is executed anew, and its main calls worker_again. Holds the caller up
+ * until the kernel has replaced the child's image, about a millisecond. RC_SYS: nothing is left
+ * behind. */
+enum rc spawn_again(struct spawn *out, struct err *e);
 
 /* The soft limit of open files becomes the hard one: thousands of sockets. Never fails. */
 void spawn_raise_nofile(void);

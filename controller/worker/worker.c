@@ -7,8 +7,12 @@
 #include "controller/worker/worker.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 #include <uv.h>
@@ -21,6 +25,7 @@
 #include "controller/worker/chan.h"
 #include "controller/worker/msg.h"
 #include "controller/worker/sandbox.h"
+#include "controller/worker/spawn.h"
 
 enum {
     OUT_MAX = 64 * 1024 * 1024, /* never reached while sessions keep to their pause */
@@ -396,7 +401,26 @@ int worker_main(int fd)
     OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
     if (!sandbox_enter())
         log_debug("worker: this kernel offers no system call filter");
+    said(&w, msg_put_empty(chan_out(&w.chan), MSG_READY, 0));
     uv_run(&w.loop, UV_RUN_DEFAULT);
     take_down(&w);
     return w.exit_code < 0 ? EXIT_SETUP : w.exit_code;
+}
+
+bool worker_is_called(int argc, char **argv)
+{
+    return argc == 3 && strcmp(argv[1], SPAWN_WORKER) == 0;
+}
+
+_Noreturn void worker_again(char **argv)
+{
+    int domain = 0;
+    socklen_t len = sizeof domain;
+    long level = strtol(argv[2], NULL, 10);
+    if (getsockopt(SPAWN_FD, SOL_SOCKET, SO_DOMAIN, &domain, &len) != 0 || domain != AF_UNIX) {
+        fprintf(stderr, "muster: %s is not for use by hand\n", SPAWN_WORKER);
+        _exit(EXIT_SETUP);
+    }
+    log_set_level(level >= 0 && level <= LOG_LEVEL_DEBUG ? (enum log_level)level : LOG_LEVEL_WARN);
+    _exit(worker_main(SPAWN_FD));
 }

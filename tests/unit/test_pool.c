@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -30,6 +31,10 @@
 #include "common/str.h"
 #include "controller/worker/msg.h"
 #include "controller/worker/pool.h"
+#include "controller/worker/worker.h"
+
+/* In the environment of a replacement: end before being set up. */
+#define STILLBORN "MUSTER_TEST_STILLBORN"
 
 /* Shared with the workers: what the test waits for and counts there. */
 struct shared {
@@ -215,6 +220,8 @@ static void run_command(struct session *s)
             pause();
     } else if (strcmp(c, "die") == 0) {
         raise(SIGKILL);
+    } else if (strcmp(c, "stop") == 0) {
+        raise(SIGSTOP);
     } else {
         send_text(s, false, "out");
         send_text(s, false, "put");
@@ -492,6 +499,7 @@ static void open_pool(struct fixture *f, unsigned workers)
     while (sem_trywait(&shared->paused) == 0 || sem_trywait(&shared->resumed) == 0)
         continue;
     assert_int_equal(pool_fork(&f->pool, workers, NULL), RC_OK);
+    pool_set_spare(f->pool, 0);
     assert_int_equal(uv_loop_init(&f->loop), 0);
     assert_int_equal(pool_attach(f->pool, &f->loop, &ops, f, NULL), RC_OK);
 }
@@ -730,6 +738,195 @@ static void sent_is_told_before_it_is_true(void **state)
     close_pool(&f);
 }
 
+static void run_until_alive(struct fixture *f, uint64_t job)
+{
+    start(f, job, "ok");
+    run_until_done(f, 1);
+    assert_int_equal(f->jobs[job].result.outcome.problem, PROBLEM_NONE);
+}
+
+static void check_equipped(struct fixture *f, uint64_t job)
+{
+    start(f, job, "input");
+    run_until_done(f, 1);
+    assert_string_equal(f->jobs[job].out, "2/9/-/id two 1048576 1048576");
+}
+
+/* Another takes its place, with the keys and the input that the first one had; jobs that come
+ * while there is none are held for it. */
+static void a_dead_worker_is_replaced(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char *input = malloc(1 << 20);
+    memset(input, 1, 1 << 20);
+    open_pool(&f, 1);
+    pool_set_spare(f.pool, POOL_SPARE);
+    assert_int_equal(pool_add_key(f.pool, 1, "text", 4, "secret", "id one", NULL), RC_OK);
+    assert_int_equal(pool_add_key(f.pool, 2, "key text!", 9, NULL, "id two", NULL), RC_OK);
+    assert_int_equal(pool_set_stdin(f.pool, input, 1 << 20, NULL), RC_OK);
+    free(input);
+    check_equipped(&f, 0);
+    for (uint64_t i = 1; i < 10; i += 2) {
+        start(&f, i, i % 4 == 1 ? "die" : "die-early");
+        run_until_done(&f, 1);
+        assert_int_equal(f.jobs[i].result.outcome.problem,
+                         i % 4 == 1 ? PROBLEM_WORKER_LOST : PROBLEM_WORKER_DIED);
+        assert_false(f.all_dead);
+        assert_non_null(strstr(f.trouble, "was killed by signal 9; another takes its place"));
+        check_equipped(&f, i + 1);
+    }
+    assert_int_equal(f.troubles, 5);
+    close_pool(&f);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+    assert_int_equal(errno, ECHILD);
+}
+
+static pid_t only_child(void)
+{
+    char path[64], text[64] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    return (pid_t)strtol(text, NULL, 10);
+}
+
+/* It dies while jobs wait behind its input: they end, and are not its successor's. */
+static void what_was_held_dies_with_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const size_t size = 32 << 20;
+    char *input = calloc(1, size);
+    open_pool(&f, 1);
+    pool_set_spare(f.pool, POOL_SPARE);
+    assert_int_equal(pool_set_stdin(f.pool, input, size, NULL), RC_OK);
+    free(input);
+    start(&f, 1, "ok");
+    kill(only_child(), SIGKILL);
+    run_until_done(&f, 1);
+    assert_int_equal(f.jobs[1].result.outcome.problem, PROBLEM_WORKER_DIED);
+    run_until_alive(&f, 2);
+    assert_int_equal(f.jobs[1].sent, 0);
+    assert_int_equal(f.jobs[1].done, 1);
+    assert_int_equal(f.troubles, 1);
+    close_pool(&f);
+}
+
+/* The last spare: honest failure, as without any. */
+static void replacements_are_bounded(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct session_spec spec = {.label = "x", .user = "", .hostkey_types = "", .command = ""};
+    open_pool(&f, 1);
+    pool_set_spare(f.pool, 2);
+    for (uint64_t i = 0; i < 6; i += 2) {
+        run_until_alive(&f, i);
+        start(&f, i + 1, "die");
+        run_until_done(&f, 1);
+        assert_int_equal(f.all_dead, i == 4);
+    }
+    assert_null(strstr(f.trouble, "another"));
+    assert_int_equal(pool_start(f.pool, 9, &spec, NULL), RC_NOTFOUND);
+    close_pool(&f);
+}
+
+/* Good work earns more of them. */
+static void progress_earns_replacements(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_pool(&f, 1);
+    pool_set_spare(f.pool, 1);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < POOL_SPARE_PER; i++)
+            start(&f, (uint64_t)i, "ok");
+        run_until_done(&f, POOL_SPARE_PER);
+        start(&f, 1, "die");
+        run_until_done(&f, 1);
+        assert_false(f.all_dead);
+    }
+    close_pool(&f);
+}
+
+static void on_beat_timer(uv_timer_t *h);
+
+/* Tried again with longer and longer waits, and not for ever; the job that waits then ends. */
+static void one_that_dies_at_birth(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uv_timer_t beat;
+    open_pool(&f, 1);
+    pool_set_spare(f.pool, POOL_SPARE);
+    uv_timer_init(&f.loop, &beat);
+    beat.data = f.pool;
+    setenv(STILLBORN, "1", 1);
+    run_until_alive(&f, 0);
+    uv_timer_start(&beat, on_beat_timer, 1, 1);
+    start(&f, 1, "die");
+    run_until_done(&f, 1);
+    start(&f, 2, "ok"); /* held */
+    run_until_done(&f, 1);
+    unsetenv(STILLBORN);
+    assert_true(f.all_dead);
+    assert_int_equal(f.troubles, 1 + POOL_STILLBORN_MAX);
+    assert_int_equal(f.jobs[2].result.outcome.problem, PROBLEM_WORKER_DIED);
+    assert_false(f.jobs[2].result.outcome.sent);
+    uv_close((uv_handle_t *)&beat, NULL);
+    close_pool(&f);
+}
+
+/* Cancelled before its worker was born, and closed while one is awaited. */
+static void held_jobs_can_be_cancelled(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uv_timer_t beat;
+    open_pool(&f, 1);
+    pool_set_spare(f.pool, POOL_SPARE);
+    uv_timer_init(&f.loop, &beat);
+    beat.data = f.pool;
+    run_until_alive(&f, 0);
+    f.stop_at_trouble = true;
+    start(&f, 1, "die");
+    while (f.troubles == 0)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    start(&f, 2, "hang");
+    pool_cancel(f.pool, 2, PROBLEM_CANCELLED, false);
+    run_until_done(&f, f.done == 1 ? 2 : 1);
+    assert_int_equal(f.jobs[2].result.outcome.problem, PROBLEM_CANCELLED);
+    start(&f, 3, "die");
+    while (f.troubles == 1)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    start(&f, 4, "ok");
+    uv_close((uv_handle_t *)&beat, NULL);
+    close_pool(&f);
+}
+
+/* Stopped (SIGSTOP), as by a debugger or a machine that swaps: after its bound it is ended, and the
+ * next one works. */
+static void a_stopped_worker_is_replaced(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uv_timer_t beat;
+    open_pool(&f, 1);
+    pool_set_spare(f.pool, POOL_SPARE);
+    uv_timer_init(&f.loop, &beat);
+    beat.data = f.pool;
+    start(&f, 1, "stop");
+    uv_timer_start(&beat, on_beat_timer, 1, 1);
+    run_until_done(&f, 1);
+    assert_int_equal(f.jobs[1].result.outcome.problem, PROBLEM_WORKER_LOST);
+    assert_non_null(strstr(f.jobs[1].result.outcome.detail, "stuck"));
+    run_until_alive(&f, 2);
+    uv_close((uv_handle_t *)&beat, NULL);
+    close_pool(&f);
+}
+
 static void on_beat_timer(uv_timer_t *h)
 {
     pool_beat(h->data);
@@ -944,8 +1141,22 @@ static int set_up(void **state)
            sem_init(&shared->resumed, 1, 0) != 0;
 }
 
-int main(void)
+/* Replacements are this program started anew: they share no memory with the test. */
+static void be_worker(char **argv)
 {
+    static struct shared own;
+    shared = &own;
+    sem_init(&own.paused, 0, 0);
+    sem_init(&own.resumed, 0, 0);
+    if (getenv(STILLBORN) != NULL)
+        _exit(9);
+    worker_again(argv);
+}
+
+int main(int argc, char **argv)
+{
+    if (worker_is_called(argc, argv))
+        be_worker(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_flow),
         cmocka_unit_test(a_living_number_is_refused),
@@ -955,6 +1166,13 @@ int main(void)
         cmocka_unit_test(queued_while_the_loop_prepares),
         cmocka_unit_test(a_bad_key_is_told),
         cmocka_unit_test(a_killed_worker_costs_its_own_jobs),
+        cmocka_unit_test(a_dead_worker_is_replaced),
+        cmocka_unit_test(what_was_held_dies_with_it),
+        cmocka_unit_test(replacements_are_bounded),
+        cmocka_unit_test(progress_earns_replacements),
+        cmocka_unit_test(one_that_dies_at_birth),
+        cmocka_unit_test(held_jobs_can_be_cancelled),
+        cmocka_unit_test(a_stopped_worker_is_replaced),
         cmocka_unit_test(sent_is_told_before_it_is_true),
         cmocka_unit_test(a_stuck_worker_is_ended),
         cmocka_unit_test(a_worker_that_lies_is_ended),

@@ -270,10 +270,8 @@ static enum rc prepare(struct options *o, struct plan_parts *p, bool *ended, int
     return keys_unlock(&p->keys, e);
 }
 
-static unsigned worker_count(const struct options *o)
+unsigned cmd_worker_count(void)
 {
-    if (o->workers != 0)
-        return o->workers;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     /* Two at least: who kills a worker shall not have ended the run with it. */
     return cores < 2 ? 2 : cores > 64 ? 64 : (unsigned)cores;
@@ -290,7 +288,8 @@ int cmd_run(struct options *o)
                   : o->output.verbose == 1 ? LOG_LEVEL_INFO
                                            : LOG_LEVEL_WARN);
     parts_init(&p);
-    o->workers = worker_count(o);
+    if (o->workers == 0)
+        o->workers = cmd_worker_count();
     /* First of all: a worker holds no inventory, no files, no threads of ours. */
     enum rc rc = o->list_only || o->dry_run ? RC_OK : pool_fork(&pool, o->workers, &e);
     if (rc == RC_OK && sodium_init() < 0)

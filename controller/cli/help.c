@@ -101,6 +101,9 @@ static const char *verb_words(enum verb v)
     case VERB_VAULT:
         return "ACTION is encrypt, decrypt, view, edit or rekey. Without FILE: standard input to\n"
                "standard output.\n";
+    case VERB_KEYSCAN:
+        return "Logs in nowhere. Shows what is new, known, changed and revoked, and asks once\n"
+               "before new keys are recorded.\n";
     default: return "";
     }
 }

@@ -36,9 +36,10 @@ static void set_defaults(struct options *o)
 
 void options_fini(struct options *o)
 {
-    struct strings *lists[] = {&o->inventories, &o->hosts_exprs, &o->limits,      &o->excludes,
-                               &o->keys,        &o->known_hosts, &o->ssh_options, &o->ssh_words,
-                               &o->env,         &o->words,       &o->exact_hosts, &o->retry_select};
+    struct strings *lists[] = {
+        &o->inventories, &o->hosts_exprs,  &o->limits,        &o->excludes, &o->keys,
+        &o->known_hosts, &o->ssh_options,  &o->ssh_words,     &o->env,      &o->words,
+        &o->exact_hosts, &o->retry_select, &o->keyscan.verify};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         mem_free(lists[i]->items);
     mem_free(o->given);
@@ -185,6 +186,11 @@ static enum rc check_dashes(int argc, char **argv, int first, bool *asks_help, s
     return rc;
 }
 
+static bool takes_pattern(enum verb v)
+{
+    return v == VERB_RUN || v == VERB_KEYSCAN;
+}
+
 static enum rc take_word(struct options *o, const char *value, struct err *e)
 {
     switch (o->verb) {
@@ -197,8 +203,8 @@ static enum rc take_word(struct options *o, const char *value, struct err *e)
     }
     if (o->pattern != NULL)
         return err_set(e, RC_USAGE, "one %s only: '%.60s' and '%.60s'%s",
-                       o->verb == VERB_RUN ? "PATTERN" : "RUN", o->pattern, value,
-                       o->verb == VERB_RUN ? " (join patterns with a comma)" : "");
+                       takes_pattern(o->verb) ? "PATTERN" : "RUN", o->pattern, value,
+                       takes_pattern(o->verb) ? " (join patterns with a comma)" : "");
     if (*value == '\0')
         return err_set(e, RC_USAGE, "an empty word names nothing");
     o->pattern = value;
@@ -314,6 +320,8 @@ static enum rc check_together(struct options *o, struct err *e)
         return check_run(o, e);
     if (o->verb == VERB_VAULT)
         return vault_words_settle(o, e);
+    if (o->verb == VERB_KEYSCAN)
+        return keyscan_settle(o, e);
     if (o->verb == VERB_RETRY && o->pattern == NULL)
         return err_set(e, RC_USAGE, "which run? muster retry last, or an id of muster history");
     if (o->verb == VERB_SHOW && o->pattern == NULL)
@@ -358,10 +366,11 @@ static enum rc unknown_verb(const char *word, struct err *e)
     }
     if (best != NULL)
         return err_set(e, RC_USAGE, "unknown verb '%.40s'; did you mean 'muster %s'?", word, best);
-    return err_set(e, RC_USAGE,
-                   "unknown verb '%.40s'; muster run, hosts, history, show, retry, vault or help "
-                   "(to run a command: muster run PATTERN -- %.40s)",
-                   word, word);
+    return err_set(
+        e, RC_USAGE,
+        "unknown verb '%.40s'; muster run, hosts, history, show, retry, vault, keyscan or help "
+        "(to run a command: muster run PATTERN -- %.40s)",
+        word, word);
 }
 
 static enum rc text_ready(struct options *o, enum verb verb, enum rc rc, struct err *e)
@@ -401,7 +410,7 @@ static enum rc take_first(struct options *o, int argc, char **argv, bool *done, 
     *done = true;
     if (argc < 2)
         return err_set(e, RC_USAGE,
-                       "which verb? run, hosts, history, show, retry, vault or help; "
+                       "which verb? run, hosts, history, show, retry, vault, keyscan or help; "
                        "try: muster run PATTERN -- COMMAND");
     const char *word = argv[1];
     if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)

@@ -25,6 +25,7 @@ enum verb {
     VERB_SHOW,
     VERB_RETRY,
     VERB_VAULT,
+    VERB_KEYSCAN,
     VERB_HELP, /* --help, help VERB: text is ready, exit 0 */
     VERB_VERSION,
     VERB_COUNT
@@ -75,6 +76,14 @@ enum vault_action {
 struct vault_key_options {      /* where a key comes from; never the key */
     const char *file, *command; /* NULL: not given */
     uint32_t fd;                /* UINT32_MAX: not given */
+};
+
+enum keyscan_types { KEYSCAN_ED25519 = 1, KEYSCAN_ECDSA = 2, KEYSCAN_RSA = 4 };
+
+struct keyscan_options {
+    uint32_t types;        /* --types: enum keyscan_types; 0: all */
+    struct strings verify; /* --verify */
+    bool only_verified, replace, forget, hash;
 };
 
 struct options {
@@ -142,8 +151,9 @@ struct options {
     struct vault_key_options vault_key, new_vault_key; /* --vault-key, --new-vault-key */
     const char *vault_name;                            /* --name, or NULL */
     const char *vault_like;                            /* --like, or NULL */
+    struct keyscan_options keyscan;
     /* words */
-    const char *pattern;  /* run: PATTERN; show, retry: RUN */
+    const char *pattern;  /* run, keyscan: PATTERN; show, retry: RUN */
     struct strings words; /* hosts: PATTERNs; vault: FILEs; run: COMMAND and its ARGs after -- */
     bool after_dashes;    /* "--" was given */
     int dashes_at;        /* its place in argv, or -1 */

@@ -18,6 +18,7 @@ static const struct {
     [VERB_SHOW] = {"show", "[options] [RUN]", "show a past run: what, where, and what came of it"},
     [VERB_RETRY] = {"retry", "[options] RUN", "run again where a past run was not ok"},
     [VERB_VAULT] = {"vault", "ACTION [options] [FILE...]", "seal files and values, and open them"},
+    [VERB_KEYSCAN] = {"keyscan", "[options] PATTERN", "collect, verify and record host keys"},
 };
 
 const char *verb_name(enum verb v)
@@ -49,7 +50,7 @@ const char *option_group_title(enum option_group g)
     static const char *const titles[GROUP_COUNT] = {
         [GROUP_SELECT] = "select", [GROUP_CONNECT] = "connect",    [GROUP_RUN] = "run",
         [GROUP_OUTPUT] = "output", [GROUP_HOSTS] = "what to show", [GROUP_RETRY] = "which hosts",
-        [GROUP_OTHER] = "other",   [GROUP_VAULT] = "sealing",
+        [GROUP_OTHER] = "other",   [GROUP_VAULT] = "sealing",      [GROUP_KEYSCAN] = "host keys",
     };
     must((unsigned)g < GROUP_COUNT);
     return titles[g];

@@ -13,43 +13,46 @@
 #define V_SHOW    (1u << VERB_SHOW)
 #define V_RETRY   (1u << VERB_RETRY)
 #define V_VAULT   (1u << VERB_VAULT)
-#define V_START   (V_RUN | V_RETRY)          /* what touches hosts */
+#define V_KEYSCAN (1u << VERB_KEYSCAN)
+#define V_START   (V_RUN | V_RETRY)          /* what runs commands */
+#define V_REACH   (V_START | V_KEYSCAN)      /* what connects to hosts */
+#define V_PICK    (V_REACH | V_HOSTS)        /* what chooses among them */
 #define V_PRINT   (V_RUN | V_RETRY | V_SHOW) /* what shows results */
-#define V_ALL     (V_START | V_HOSTS | V_HISTORY | V_SHOW)
+#define V_ALL     (V_START | V_HOSTS | V_HISTORY | V_SHOW | V_KEYSCAN)
 #define AT(field) offsetof(struct options, field)
 
 /* Kept in the order people read it; columns are not aligned because a row is a sentence. */
 /* clang-format off */
 const struct option_def option_table[] = {
     /* select */
-    {'i', "inventory", "PATH", GROUP_SELECT, V_START | V_HOSTS,
+    {'i', "inventory", "PATH", GROUP_SELECT, V_PICK,
      OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(inventories), 0, 0,
      "@file",
      "Inventory: a file, a folder, or a program that prints Ansible's JSON; may be repeated. "
      "Default: ./inventory.yml, the user's, the system's"},
-    {'w', "hosts", "EXPR", GROUP_SELECT, V_RUN | V_HOSTS, OPTION_REPEAT, set_list, AT(hosts_exprs),
-     0, 0, "@host",
+    {'w', "hosts", "EXPR", GROUP_SELECT, V_RUN | V_HOSTS | V_KEYSCAN, OPTION_REPEAT,
+     set_list, AT(hosts_exprs), 0, 0, "@host",
      "Hosts by name, no inventory needed: web[01-20],db1; ^FILE reads a list, - reads it from "
      "standard input"},
-    {'l', "limit", "PATTERN", GROUP_SELECT, V_START | V_HOSTS, OPTION_REPEAT, set_list, AT(limits),
+    {'l', "limit", "PATTERN", GROUP_SELECT, V_PICK, OPTION_REPEAT, set_list, AT(limits),
      0, 0, "@host", "Keep only the hosts that this pattern names too; @FILE reads a list"},
-    {'x', "exclude", "PATTERN", GROUP_SELECT, V_START | V_HOSTS, OPTION_REPEAT, set_list,
+    {'x', "exclude", "PATTERN", GROUP_SELECT, V_PICK, OPTION_REPEAT, set_list,
      AT(excludes), 0, 0, "@host", "Leave out the hosts that this pattern names"},
-    {0, "where", "EXPR", GROUP_SELECT, V_START | V_HOSTS, 0, set_string, AT(where), 0, 0, "",
+    {0, "where", "EXPR", GROUP_SELECT, V_PICK, 0, set_string, AT(where), 0, 0, "",
      "Keep only hosts whose variables satisfy EXPR, for example 'dc == \"fra\" and cores >= 8'"},
-    {0, "list", NULL, GROUP_SELECT, V_START | V_HOSTS, 0, set_flag, AT(list_only), 0, 0, "",
+    {0, "list", NULL, GROUP_SELECT, V_PICK, 0, set_flag, AT(list_only), 0, 0, "",
      "Print the names of the chosen hosts and do nothing else"},
 
     /* connect */
     {'u', "user", "NAME", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_string, AT(user),
      0, 0, "", "Log in as NAME, whatever the inventory says. Default: the inventory's, then your own"},
-    {'p', "port", "N", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_u16, AT(port), 1,
+    {'p', "port", "N", GROUP_CONNECT, V_REACH, OPTION_KEY | OPTION_REPLAY, set_u16, AT(port), 1,
      65535, "", "Port of sshd, whatever the inventory says. Default: the inventory's, then 22"},
     {0, "key", "FILE", GROUP_CONNECT, V_START,
      OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(keys), 0, 0, "@file",
      "Private key to log in with; may be repeated. Default: the inventory's, then "
      "~/.ssh/id_ed25519, id_ecdsa and id_rsa"},
-    {0, "known-hosts", "FILE", GROUP_CONNECT, V_START,
+    {0, "known-hosts", "FILE", GROUP_CONNECT, V_REACH,
      OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(known_hosts), 0, 0,
      "@file", "Where host keys are on record; may be repeated. Default: ~/.ssh/known_hosts, then "
      "/etc/ssh/ssh_known_hosts"},
@@ -57,38 +60,38 @@ const struct option_def option_table[] = {
      0, 0, "strict accept-new off",
      "What to do with a host key that is not on record: strict refuses it (the default), accept-new "
      "records it, off checks nothing"},
-    {0, "connect-timeout", "TIME", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_duration,
+    {0, "connect-timeout", "TIME", GROUP_CONNECT, V_REACH, OPTION_KEY | OPTION_REPLAY, set_duration,
      AT(connect_timeout_ms), 1, 0, "",
      "Bound on all that comes before the command is sent, all attempts together (10s)"},
-    {'F', "ssh-config", "FILE", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY | OPTION_PATH,
+    {'F', "ssh-config", "FILE", GROUP_CONNECT, V_REACH, OPTION_KEY | OPTION_REPLAY | OPTION_PATH,
      set_string, AT(ssh_config), 0, 0, "@file",
      "Read this ssh_config in place of ~/.ssh/config and /etc/ssh/ssh_config; none reads neither"},
-    {'O', "ssh-option", "KEY=VALUE", GROUP_CONNECT, V_START, OPTION_REPEAT, set_ssh_option, 0, 0, 0,
+    {'O', "ssh-option", "KEY=VALUE", GROUP_CONNECT, V_REACH, OPTION_REPEAT, set_ssh_option, 0, 0, 0,
      "User= Port= IdentityFile= UserKnownHostsFile= StrictHostKeyChecking= HostKeyAlias= "
      "ConnectTimeout= HostName= ProxyJump= ProxyCommand= AddressFamily= GlobalKnownHostsFile=",
      "A word of ssh_config(5), as ssh -o takes it: User, Port, IdentityFile and the like"},
-    {0, "ssh-word", "KEY=VALUE", GROUP_CONNECT, V_START,
+    {0, "ssh-word", "KEY=VALUE", GROUP_CONNECT, V_REACH,
      OPTION_REPEAT | OPTION_REPLAY | OPTION_HIDDEN, set_list, AT(ssh_words), 0, 0, "",
      "A word of ssh_config that no option of ours stands for"},
-    {0, "host-key-alias", "NAME", GROUP_CONNECT, V_START, OPTION_REPLAY | OPTION_HIDDEN, set_string,
+    {0, "host-key-alias", "NAME", GROUP_CONNECT, V_REACH, OPTION_REPLAY | OPTION_HIDDEN, set_string,
      AT(host_key_alias), 0, 0, "", "The name under which host keys are looked up"},
 
     /* run */
-    {'f', "fanout", "N", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_u32, AT(fanout), 1,
+    {'f', "fanout", "N", GROUP_RUN, V_REACH, OPTION_KEY | OPTION_REPLAY, set_u32, AT(fanout), 1,
      100000, "", "Hosts worked on at the same time (256)"},
-    {0, "rate", "N/s", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_rate, 0, 0, 0, "",
+    {0, "rate", "N/s", GROUP_RUN, V_REACH, OPTION_KEY | OPTION_REPLAY, set_rate, 0, 0, 0, "",
      "New logins per second at most (or N/m per minute), for the directory server's sake"},
-    {0, "workers", "N", GROUP_RUN, V_START, OPTION_KEY, set_u32, AT(workers), 1, 64, "",
+    {0, "workers", "N", GROUP_RUN, V_REACH, OPTION_KEY, set_u32, AT(workers), 1, 64, "",
      "Worker processes (one per core)"},
     {0, "timeout", "TIME", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_duration,
      AT(timeout_ms), 0, 0, "", "Bound on the command on each host (5m); 0 for none"},
     {0, "silence-timeout", "TIME", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_duration,
      AT(silence_timeout_ms), 0, 0, "", "Bound on the pauses in a command's output; 0 for none (0)"},
-    {0, "deadline", "TIME", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_duration,
+    {0, "deadline", "TIME", GROUP_RUN, V_REACH, OPTION_KEY | OPTION_REPLAY, set_duration,
      AT(deadline_ms), 0, 0, "", "Bound on the whole run; 0 for none (0)"},
-    {0, "retries", "N", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_u32, AT(retries), 0, 100,
+    {0, "retries", "N", GROUP_RUN, V_REACH, OPTION_KEY | OPTION_REPLAY, set_u32, AT(retries), 0, 100,
      "", "Further attempts on a host that failed fast before the command was sent (2)"},
-    {0, "retry-on", "LIST", GROUP_RUN, V_START, OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY,
+    {0, "retry-on", "LIST", GROUP_RUN, V_REACH, OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY,
      set_retry_on, 0, 0, 0, "",
      "Also try again on these statuses, problems or exit codes: lost,connect-timeout,exit=75. The "
      "command may then run twice"},
@@ -97,7 +100,7 @@ const struct option_def option_table[] = {
     {0, "serial", "N|P%[,...]", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_serial, 0, 0, 0,
      "", "One wave of hosts after the other, for example 1,10%,50%; the last size repeats. Implies "
      "--max-fail 0"},
-    {0, "no-breaker", NULL, GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_flag, AT(no_breaker),
+    {0, "no-breaker", NULL, GROUP_RUN, V_REACH, OPTION_KEY | OPTION_REPLAY, set_flag, AT(no_breaker),
      0, 0, "",
      "Go on even when the first 20 hosts to finish share one problem of connecting or logging in"},
     {0, "env", "NAME=VALUE", GROUP_RUN, V_START, OPTION_REPEAT | OPTION_REPLAY | OPTION_MASKED,
@@ -111,10 +114,10 @@ const struct option_def option_table[] = {
      0, "@file", "Run a local script on the hosts; words after -- are its arguments"},
     {0, "raw", NULL, GROUP_RUN, V_RUN, OPTION_REPLAY, set_flag, AT(raw), 0, 0, "",
      "Send the words as they are, for hosts that have no /bin/sh"},
-    {0, "dry-run", NULL, GROUP_RUN, V_START, 0, set_flag, AT(dry_run), 0, 0, "",
-     "Say what would run where, and stop"},
-    {'y', "yes", NULL, GROUP_RUN, V_START, 0, set_flag, AT(yes), 0, 0, "",
-     "Do not ask before many hosts"},
+    {0, "dry-run", NULL, GROUP_RUN, V_REACH, 0, set_flag, AT(dry_run), 0, 0, "",
+     "Say what would be done where, and stop"},
+    {'y', "yes", NULL, GROUP_RUN, V_REACH, 0, set_flag, AT(yes), 0, 0, "",
+     "Do not ask before many hosts, nor before keys are recorded"},
     {0, "guard", "N", GROUP_RUN, V_START, OPTION_KEY, set_u32, AT(guard), 0, 10000000, "",
      "Ask before more than N hosts (50); 0 never asks"},
     {0, "expect", "N[-M]", GROUP_RUN, V_START, 0, set_expect, 0, 0, 0, "",
@@ -127,10 +130,11 @@ const struct option_def option_table[] = {
      AT(no_log_command), 0, 0, "", "Keep only a digest of the command in the record"},
 
     /* output */
-    {'o', "output", "FORM", GROUP_OUTPUT, V_PRINT | V_HISTORY, OPTION_KEY, set_output, 0, 0, 0,
+    {'o', "output", "FORM", GROUP_OUTPUT, V_PRINT | V_HISTORY | V_KEYSCAN, OPTION_KEY,
+     set_output, 0, 0, 0,
      "group stream json ndjson csv table none",
      "How results are shown: group, stream, json, ndjson, csv, table or none. Default: group on a "
-     "terminal, stream in a pipe; history is a table, json or ndjson"},
+     "terminal, stream in a pipe; history is a table, json or ndjson; keyscan has no stream"},
     {'N', "no-prefix", NULL, GROUP_OUTPUT, V_PRINT, OPTION_KEY, set_flag, AT(output.no_prefix), 0, 0,
      "", "Streamed lines without the name of their host"},
     {0, "columns", "LIST", GROUP_OUTPUT, V_PRINT, OPTION_KEY, set_string, AT(output.columns), 0, 0,
@@ -150,13 +154,13 @@ const struct option_def option_table[] = {
     {0, "max-memory", "SIZE", GROUP_OUTPUT, V_PRINT, OPTION_KEY, set_size, AT(output.max_memory),
      65536, 0, "",
      "Output kept in memory for the whole run (256M); what is over goes to the record's files"},
-    {'q', "quiet", NULL, GROUP_OUTPUT, V_PRINT | V_HISTORY, OPTION_KEY, set_flag, AT(output.quiet),
-     0, 0, "", "No hints, no hosts without output, no summary when every host is ok"},
+    {'q', "quiet", NULL, GROUP_OUTPUT, V_PRINT | V_HISTORY | V_KEYSCAN, OPTION_KEY,
+     set_flag, AT(output.quiet), 0, 0, "", "No hints, no hosts without output, no summary when every host is ok"},
     {'v', "verbose", NULL, GROUP_OUTPUT, V_ALL, 0, set_verbose, AT(output.verbose), 0, 0, "",
      "Shorten no list of hosts or lines; -vv also tells each step on standard error"},
     {0, "color", "WHEN", GROUP_OUTPUT, V_ALL, OPTION_KEY, set_tri, AT(color), 0, 0,
      "auto always never", "Colours: auto (the default), always or never"},
-    {0, "progress", "WHEN", GROUP_OUTPUT, V_START, OPTION_KEY, set_tri, AT(progress), 0, 0,
+    {0, "progress", "WHEN", GROUP_OUTPUT, V_REACH, OPTION_KEY, set_tri, AT(progress), 0, 0,
      "auto always never", "The line that shows how far a run is: auto (the default), always or never"},
 
     /* hosts */
@@ -217,6 +221,22 @@ const struct option_def option_table[] = {
     {0, "like", "FILE", GROUP_VAULT, V_VAULT, 0, set_string, AT(vault_like), 0, 0, "@file",
      "encrypt: with the key of what is sealed in FILE, which is checked; both then open with one "
      "derivation"},
+
+    /* keyscan */
+    {0, "types", "LIST", GROUP_KEYSCAN, V_KEYSCAN, 0, set_key_types, 0, 0, 0, "ed25519 ecdsa rsa",
+     "Kinds of keys to ask for, of ed25519, ecdsa and rsa; each is a handshake. Default: all three"},
+    {0, "verify", "FILE", GROUP_KEYSCAN, V_KEYSCAN, OPTION_REPEAT | OPTION_PATH, set_list,
+     AT(keyscan.verify), 0, 0, "@file",
+     "Compare with keys that came another way: lines of known_hosts, of ssh-keyscan or of "
+     "ssh-keygen -l, or HOST SHA256:FINGERPRINT; may be repeated"},
+    {0, "only-verified", NULL, GROUP_KEYSCAN, V_KEYSCAN, 0, set_flag, AT(keyscan.only_verified), 0, 0,
+     "", "Record only keys that were verified, none on first use"},
+    {0, "replace", NULL, GROUP_KEYSCAN, V_KEYSCAN, 0, set_flag, AT(keyscan.replace), 0, 0, "",
+     "Also put changed keys in the place of the recorded ones, after a question of its own"},
+    {0, "forget", NULL, GROUP_KEYSCAN, V_KEYSCAN, 0, set_flag, AT(keyscan.forget), 0, 0, "",
+     "Connect nowhere; take the keys of the chosen hosts out of the first known_hosts file"},
+    {0, "hash", NULL, GROUP_KEYSCAN, V_KEYSCAN, 0, set_flag, AT(keyscan.hash), 0, 0, "",
+     "Write names hashed. Default: as most lines of the file are"},
 
     /* other */
     {0, "last", "N", GROUP_OTHER, V_HISTORY, 0, set_last, 0, 1, 1000000, "",

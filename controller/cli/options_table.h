@@ -17,6 +17,7 @@ enum option_group {
     GROUP_HOSTS,
     GROUP_RETRY,
     GROUP_VAULT,
+    GROUP_KEYSCAN,
     GROUP_OTHER,
     GROUP_COUNT
 };
@@ -72,6 +73,8 @@ enum rc option_apply(struct options *o, const struct option_def *d, const char *
 /* The words of "muster vault ACTION [FILE...]" and the options that go with them. RC_OK, RC_USAGE.
  * (options_vault.c) */
 enum rc vault_words_settle(struct options *o, struct err *e);
+/* The options of "muster keyscan" that must go together. RC_OK, RC_USAGE. (options_keyscan.c) */
+enum rc keyscan_settle(struct options *o, struct err *e);
 /* After the last option was set: what follows from several of them. */
 void options_settle(struct options *o);
 /* SOURCE_DEFAULT when it was not given. */
@@ -121,5 +124,6 @@ OPTION_SETTER(set_verbose);
 OPTION_SETTER(set_vars);
 OPTION_SETTER(set_last);
 OPTION_SETTER(set_help);
+OPTION_SETTER(set_key_types); /* (options_keyscan.c) */
 
 #endif

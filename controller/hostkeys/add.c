@@ -18,7 +18,7 @@
 #include "controller/hostkeys/index.h"
 
 /* What a list of patterns would read differently, or what would end the field or the line. */
-static bool can_be_written(const char *host)
+bool index_can_be_written(const char *host)
 {
     if (*host == '\0' || strchr("#@|!", *host) != NULL || strlen(host) > HOSTKEYS_MAX_NAME)
         return false;
@@ -62,7 +62,7 @@ static bool still_there(int fd, const char *path)
            by_fd.st_ino == by_name.st_ino;
 }
 
-static enum rc open_locked(const char *path, int *out, struct err *e)
+enum rc index_open_locked(const char *path, int *out, struct err *e)
 {
     enum { TRIES = 100 }; /* each time somebody put another file in its place */
     make_folder(path);
@@ -142,14 +142,27 @@ static enum rc put_hashed(struct buf *b, const char *name, size_t len)
     return rc == RC_OK ? str_base64(b, digest, sizeof digest) : rc;
 }
 
-static enum rc compose(struct buf *b, const char *name, size_t len, const char *key_type,
-                       const void *blob, size_t blob_len, bool hashed)
+static enum rc put_until(struct buf *b, int64_t until)
+{
+    struct tm tm;
+    time_t t = (time_t)until;
+    if (until == 0)
+        return RC_OK;
+    gmtime_r(&t, &tm);
+    return buf_printf(b, " " LINE_UNTIL "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900,
+                      tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+enum rc index_compose(struct buf *b, const char *name, size_t len, const char *key_type,
+                      const void *blob, size_t blob_len, bool hashed, int64_t until)
 {
     enum rc rc = hashed ? put_hashed(b, name, len) : buf_append(b, name, len);
     if (rc == RC_OK)
         rc = buf_printf(b, " %s ", key_type);
     if (rc == RC_OK)
         rc = str_base64(b, blob, blob_len);
+    if (rc == RC_OK)
+        rc = put_until(b, until);
     return rc == RC_OK ? buf_putc(b, '\n') : rc;
 }
 
@@ -220,7 +233,8 @@ static enum rc add_locked(struct hostkeys *hk, int fd, const char *path, const c
     hostkeys_check(hk, host, port, key_type, blob, blob_len, &a);
     if (a.verdict == HOSTKEYS_MATCH)
         return RC_OK;
-    if (a.verdict != HOSTKEYS_UNKNOWN && a.verdict != HOSTKEYS_CA_ONLY)
+    if (a.verdict != HOSTKEYS_UNKNOWN && a.verdict != HOSTKEYS_CA_ONLY &&
+        a.verdict != HOSTKEYS_EXPIRED)
         return refuse(&a, host, e);
     return append(hk, fd, path, file, line, e);
 }
@@ -241,7 +255,7 @@ enum rc hostkeys_add(struct hostkeys *hk, const char *path, const char *host, ui
 {
     char name[HOSTKEYS_MAX_NAME + 16];
     size_t len = index_name_form(name, sizeof name, host, port);
-    if (len == 0 || !can_be_written(host))
+    if (len == 0 || !index_can_be_written(host))
         return err_set(e, RC_CONFIG,
                        "a host name with blanks, commas or wildcards cannot be written to %s",
                        path);
@@ -252,15 +266,112 @@ enum rc hostkeys_add(struct hostkeys *hk, const char *path, const char *host, ui
     struct buf line;
     buf_init(&line, 2 * HOSTKEYS_MAX_BLOB + HOSTKEYS_MAX_NAME + 256);
     int fd = -1;
-    enum rc rc = compose(&line, name, len, line_type_name(type), blob, blob_len, hashed);
+    enum rc rc = index_compose(&line, name, len, line_type_name(type), blob, blob_len, hashed, 0);
     if (rc != RC_OK)
         err_nomem(e);
     else
-        rc = open_locked(path, &fd, e);
+        rc = index_open_locked(path, &fd, e);
     if (rc == RC_OK)
         rc = add_locked(hk, fd, path, host, port, key_type, blob, blob_len, &line, e);
     if (fd >= 0)
         close(fd); /* and with it the lock */
     buf_fini(&line);
+    return rc;
+}
+
+/* ---- many ---- */
+
+/* As most of the lines are that it has. */
+static bool file_is_hashed(const struct hostkeys *hk, size_t file)
+{
+    size_t hashed = 0, plain = 0;
+    for (size_t i = 0; i < hk->lines_len; i++)
+        if (hk->lines[i].file == file)
+            (*(hk->lines[i].hashed ? &hashed : &plain))++;
+    return hashed > plain;
+}
+
+static enum rc vet(const struct hostkeys *hk, const struct hostkeys_entry *n)
+{
+    struct hostkeys_answer a;
+    enum line_type type =
+        n->blob_len <= HOSTKEYS_MAX_BLOB ? line_blob_type(n->blob, n->blob_len) : LINE_TYPE_NONE;
+    if (!index_can_be_written(n->host) || type == LINE_TYPE_NONE ||
+        type != line_type_of(n->key_type, strlen(n->key_type)))
+        return RC_CONFIG;
+    hostkeys_check(hk, n->host, n->port, n->key_type, n->blob, n->blob_len, &a);
+    switch (a.verdict) {
+    case HOSTKEYS_MATCH: return RC_OK;
+    case HOSTKEYS_UNKNOWN:
+    case HOSTKEYS_EXPIRED:
+    case HOSTKEYS_CA_ONLY: return RC_NOTFOUND;
+    case HOSTKEYS_OTHER: return n->further ? RC_NOTFOUND : RC_EXISTS;
+    default: return RC_EXISTS;
+    }
+}
+
+/* RC_NOTFOUND of vet means that the line lacks. One that an earlier entry has brought is not
+ * written twice: two hosts of an inventory may go by one name. */
+static enum rc put_entries(const struct hostkeys *hk, struct hostkeys_entry *entries, size_t n,
+                           bool hashed, struct buf *out)
+{
+    char name[HOSTKEYS_MAX_NAME + 16];
+    struct map seen;
+    struct arena arena;
+    enum rc rc = RC_OK;
+    map_init(&seen);
+    arena_init(&arena);
+    for (size_t i = 0; rc == RC_OK && i < n; i++) {
+        struct hostkeys_entry *x = &entries[i];
+        x->added = false;
+        x->result = vet(hk, x);
+        if (x->result != RC_NOTFOUND)
+            continue;
+        x->result = RC_OK;
+        size_t len = index_name_form(name, sizeof name, x->host, x->port);
+        char *mark = arena_alloc(&arena, len + 1 + x->blob_len);
+        if (len == 0 || mark == NULL)
+            rc = RC_NOMEM;
+        if (rc != RC_OK)
+            break;
+        memcpy(mark, name, len + 1);
+        memcpy(mark + len + 1, x->blob, x->blob_len);
+        if (map_has(&seen, mark, len + 1 + x->blob_len))
+            continue;
+        if (map_put(&seen, mark, len + 1 + x->blob_len, x, NULL) != 0)
+            rc = RC_NOMEM;
+        if (rc == RC_OK)
+            rc = index_compose(out, name, len, x->key_type, x->blob, x->blob_len, hashed, x->until);
+        x->added = rc == RC_OK;
+    }
+    map_fini(&seen);
+    arena_fini(&arena);
+    return rc;
+}
+
+enum rc hostkeys_add_many(struct hostkeys *hk, const char *path, struct hostkeys_entry *entries,
+                          size_t n, enum hostkeys_style style, struct err *e)
+{
+    int fd = -1;
+    size_t file = 0;
+    struct buf lines;
+    buf_init(&lines, HOSTKEYS_MAX_FILE);
+    enum rc rc = index_open_locked(path, &fd, e);
+    if (rc == RC_OK)
+        rc = catch_up(hk, fd, path, &file, e);
+    if (rc == RC_OK) {
+        bool hashed =
+            style == HOSTKEYS_HASHED || (style == HOSTKEYS_AS_FILE && file_is_hashed(hk, file));
+        rc = put_entries(hk, entries, n, hashed, &lines);
+        if (rc == RC_LIMIT)
+            err_set(e, rc, "%s: more new keys than a file may hold", path);
+        else if (rc != RC_OK)
+            err_nomem(e);
+    }
+    if (rc == RC_OK && lines.len > 0)
+        rc = append(hk, fd, path, file, &lines, e);
+    if (fd >= 0)
+        close(fd);
+    buf_fini(&lines);
     return rc;
 }

@@ -26,8 +26,9 @@ struct question {
 };
 
 struct finding {
-    uint32_t match, revoked, changed, other, ca; /* the first line of the sort, or INDEX_NONE */
-    uint32_t types;                              /* bit per line_type on record */
+    uint32_t match, revoked, changed, other, ca,
+        expired;    /* the first line of the sort, or INDEX_NONE */
+    uint32_t types; /* bit per line_type on record */
 };
 
 size_t index_name_form(char *dst, size_t cap, const char *host, uint16_t port)
@@ -200,6 +201,9 @@ static void find_others(const struct hostkeys *hk, struct question *q, struct fi
     for (size_t i = 0; f->types == 0 && f->ca == INDEX_NONE && i < hk->ca_len; i++)
         if (line_names(hk, q, hk->ca[i]))
             f->ca = hk->ca[i];
+    for (size_t i = 0; f->types == 0 && f->expired == INDEX_NONE && i < hk->expired_len; i++)
+        if (line_names(hk, q, hk->expired[i]))
+            f->expired = hk->expired[i];
 }
 
 static void write_types(uint32_t types, char *dst, size_t cap)
@@ -224,6 +228,7 @@ static void answer(const struct hostkeys *hk, enum hostkeys_verdict verdict, uin
     if (line == INDEX_NONE)
         return;
     const struct index_line *l = &hk->lines[line];
+    out->until = l->until;
     snprintf(out->where, sizeof out->where, "%s:%u", hk->files[l->file].name, l->number);
     write_types(types, out->types, sizeof out->types);
     if (verdict == HOSTKEYS_CHANGED)
@@ -241,6 +246,8 @@ static void conclude(const struct hostkeys *hk, const struct finding *f,
         answer(hk, HOSTKEYS_CHANGED, f->changed, f->types, out);
     else if (f->other != INDEX_NONE)
         answer(hk, HOSTKEYS_OTHER, f->other, f->types, out);
+    else if (f->expired != INDEX_NONE)
+        answer(hk, HOSTKEYS_EXPIRED, f->expired, 0, out);
     else if (f->ca != INDEX_NONE)
         answer(hk, HOSTKEYS_CA_ONLY, f->ca, 0, out);
     else
@@ -271,7 +278,7 @@ static void look(const struct hostkeys *hk, struct question *q, struct question 
 static bool check(const struct hostkeys *hk, const char *host, uint16_t port, const char *key_type,
                   const void *blob, size_t blob_len, size_t budget, struct hostkeys_answer *out)
 {
-    struct finding f = {INDEX_NONE, INDEX_NONE, INDEX_NONE, INDEX_NONE, INDEX_NONE, 0};
+    struct finding f = {INDEX_NONE, INDEX_NONE, INDEX_NONE, INDEX_NONE, INDEX_NONE, INDEX_NONE, 0};
     struct question q, plain;
     bool other_port = port != 22 && port != 0;
     if (question_init(&q, hk, host, port, key_type, blob, blob_len, budget) &&
@@ -312,11 +319,31 @@ bool hostkeys_would_scan(const struct hostkeys *hk, const void *blob, size_t blo
     return n > QUICK_HASHED;
 }
 
+bool hostkeys_ca(const struct hostkeys *hk, const char *host, uint16_t port, const void *blob,
+                 size_t blob_len, char *where)
+{
+    struct question q, plain;
+    if (!question_init(&q, hk, host, port, "", "", 0, 0) ||
+        !question_init(&plain, hk, host, 22, "", "", 0, 0))
+        return false;
+    for (size_t i = 0; i < hk->ca_len; i++) {
+        const struct index_line *l = &hk->lines[hk->ca[i]];
+        const struct index_key *k = &hk->keys[l->key];
+        if (blob != NULL && (k->len != blob_len || memcmp(k->blob, blob, blob_len) != 0))
+            continue;
+        if (!line_names(hk, &q, hk->ca[i]) && !line_names(hk, &plain, hk->ca[i]))
+            continue;
+        snprintf(where, 512, "%s:%u", hk->files[l->file].name, l->number);
+        return true;
+    }
+    return false;
+}
+
 void hostkeys_types(const struct hostkeys *hk, const char *host, uint16_t port, char *dst,
                     size_t cap)
 {
     must(cap > 0);
-    struct finding f = {INDEX_NONE, INDEX_NONE, INDEX_NONE, INDEX_NONE, INDEX_NONE, 0};
+    struct finding f = {INDEX_NONE, INDEX_NONE, INDEX_NONE, INDEX_NONE, INDEX_NONE, INDEX_NONE, 0};
     struct question q;
     if (question_init(&q, hk, host, port, "", "", 0, 0))
         consider_cheap(hk, &q, &f);

@@ -31,6 +31,7 @@ enum hostkeys_verdict {
     HOSTKEYS_CHANGED, /* a line of the same key type names the host, with another key */
     HOSTKEYS_OTHER, /* lines name the host, all of other key types: shake hands again with those */
     HOSTKEYS_REVOKED, /* an @revoked line names host and key */
+    HOSTKEYS_EXPIRED, /* lines name the host, all of which were good until a time that has passed */
     HOSTKEYS_CA_ONLY, /* only @cert-authority lines name the host */
 };
 
@@ -40,6 +41,7 @@ struct hostkeys_answer {
     char types[256];   /* key types on record for the host, comma separated, for OTHER and CHANGED;
                           "ssh-dss" may be among them though no handshake can use it */
     char recorded[64]; /* SHA256:… of the key on record, for CHANGED */
+    int64_t until; /* MATCH, EXPIRED: seconds since 1970 that the line is good for; 0: for good */
 };
 
 struct hostkeys;
@@ -54,6 +56,18 @@ enum rc hostkeys_load(struct hostkeys *hk, const char *path, struct err *e);
 /* The same from memory (tests, fuzzing); `name` is used in places, both are copied. */
 enum rc hostkeys_load_text(struct hostkeys *hk, const char *name, const char *text, size_t len,
                            struct err *e);
+
+/* The files that ssh would read: those named, or ~/.ssh/known_hosts, known_hosts2 and the system's,
+ * where they exist. A leading ~/ is the home folder. *first (mem_free it): the first of them, where
+ * new keys go. A named file must exist but for what is said here. */
+struct hostkeys_files {
+    const char *const *named;
+    size_t count;
+    bool may_lack_first, may_lack_all;
+};
+enum rc hostkeys_open(struct hostkeys **out, const struct hostkeys_files *f, char **first,
+                      struct err *e);
+
 size_t hostkeys_count(const struct hostkeys *hk);   /* usable lines */
 size_t hostkeys_skipped(const struct hostkeys *hk); /* lines that could not be read */
 
@@ -94,6 +108,52 @@ enum { HOSTKEYS_LOCK_MS = 3000 };
 enum rc hostkeys_add(struct hostkeys *hk, const char *path, const char *host, uint16_t port,
                      const char *key_type, const void *blob, size_t blob_len, bool hashed,
                      struct err *e);
+
+/* Many at once, under one lock and in one write. Each entry's result is what hostkeys_add would
+ * have said of it (RC_OK, RC_EXISTS, RC_CONFIG); the return value is for what went wrong as a
+ * whole, and then nothing was written. */
+enum hostkeys_style { HOSTKEYS_PLAIN, HOSTKEYS_HASHED, HOSTKEYS_AS_FILE };
+struct hostkeys_entry {
+    const char *host;
+    uint16_t port;
+    const char *key_type;
+    const void *blob;
+    size_t blob_len;
+    int64_t until; /* good until then, see hostkeys_answer; 0: for good */
+    bool further;  /* the host has proven another key that is on record: a key of a type that is
+                      not may be added */
+    enum rc result;
+    bool added; /* a line was written */
+};
+enum rc hostkeys_add_many(struct hostkeys *hk, const char *path, struct hostkeys_entry *entries,
+                          size_t n, enum hostkeys_style style, struct err *e);
+
+/* Takes hosts out of a file, or puts another key in the place of the ones they had. The file is
+ * replaced in one step under the lock that hostkeys_add takes; all other lines, comments, their
+ * order, its mode and a symbolic link to it stay. Lines with a marker stay, and so do patterns; of
+ * a line that names several hosts only the name goes. Does not touch an index. */
+struct hostkeys_edit {
+    const char *host;
+    uint16_t port;
+    const char *key_type; /* lines of this type only; NULL: all */
+    const void *blob;     /* the key that stands there afterwards, of key_type; NULL: none */
+    size_t blob_len;
+    int64_t until;
+    size_t removed; /* out: lines that named the host */
+};
+/* dry: only counts. RC_OK also without a file; RC_CONFIG, RC_LIMIT, RC_SYS, RC_NOMEM: the file is
+ * as it was. */
+enum rc hostkeys_edit(const char *path, struct hostkeys_edit *edits, size_t n, bool dry,
+                      struct err *e);
+
+/* The keys of certificate authorities for hosts. Does a @cert-authority line name the host (under
+ * its plain name too)? With a blob: one with that key. where: its place, at least 512 bytes. */
+bool hostkeys_ca(const struct hostkeys *hk, const char *host, uint16_t port, const void *blob,
+                 size_t blob_len, char *where);
+
+/* What counts as now for lines with an end (the clock's, from hostkeys_new); tests. Before loading.
+ */
+void hostkeys_set_now(struct hostkeys *hk, int64_t now_s);
 
 /* Waits until nobody holds the file's lock, without taking it: RC_OK, or RC_LIMIT after
  * HOSTKEYS_LOCK_MS. For a caller that must not keep others from the index meanwhile. */

@@ -36,6 +36,7 @@ struct index_line {
     uint32_t ref;    /* hashed: in hashed; patterns: in patterns */
     uint16_t file;
     uint8_t hashed;
+    int64_t until;
 };
 
 struct index_list { /* chained through index_line.next */
@@ -74,6 +75,8 @@ struct hostkeys {
     struct hmac_line *hashed;       /* likewise */
     uint32_t *hashed_owner;         /* the line of hashed[i]; INDEX_NONE when it is marked */
     uint32_t *ca;                   /* @cert-authority lines */
+    uint32_t *expired;              /* lines whose end has passed */
+    int64_t now;                    /* seconds since 1970, for the above */
     size_t files_len, files_cap;
     size_t lines_len, lines_cap;
     size_t keys_len, keys_cap;
@@ -82,6 +85,7 @@ struct hostkeys {
     size_t hashed_len, hashed_cap;
     size_t owner_cap;
     size_t ca_len, ca_cap;
+    size_t expired_len, expired_cap;
     struct map key_by_blob;  /* to number + 1 */
     struct map name_by_text; /* lower case, to number + 1 of the newest index_name */
     size_t skipped;
@@ -93,6 +97,15 @@ enum rc index_file_named(struct hostkeys *hk, const char *name, size_t *file, st
 
 /* "host" or "[host]:port" in lower case; 0 when longer than dst or than HOSTKEYS_MAX_NAME. */
 size_t index_name_form(char *dst, size_t cap, const char *host, uint16_t port);
+
+/* One whole line, newline included. until: 0 for none. RC_OK, RC_NOMEM, RC_LIMIT. (add.c) */
+enum rc index_compose(struct buf *b, const char *name, size_t len, const char *key_type,
+                      const void *blob, size_t blob_len, bool hashed, int64_t until);
+/* Opens the file for reading and appending and locks it, making it where it lacks. RC_OK, RC_SYS,
+ * RC_LIMIT (somebody else holds the lock). (add.c) */
+enum rc index_open_locked(const char *path, int *out, struct err *e);
+/* Can the name stand in a line? (add.c) */
+bool index_can_be_written(const char *host);
 
 /* Reads fd from `offset` up to its end into *text (mem_free it). RC_OK, RC_SYS, RC_LIMIT past
  * HOSTKEYS_MAX_FILE, RC_NOMEM. `path` is for messages. */

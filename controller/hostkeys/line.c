@@ -3,6 +3,7 @@
 #include "controller/hostkeys/line.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "common/str.h"
 
@@ -190,6 +191,50 @@ static bool parse_hash(struct line_parts *parts, struct buf *tmp)
            decode_field(tmp, bar + 1, (size_t)(end - bar - 1), parts->digest);
 }
 
+static int digits(const char *p, int n)
+{
+    int value = 0;
+    for (int i = 0; i < n; i++) {
+        if (p[i] < '0' || p[i] > '9')
+            return -1;
+        value = value * 10 + (p[i] - '0');
+    }
+    return value;
+}
+
+/* "2026-12-31T23:59:59Z". What cannot be read has ended: such a line must not be good for ever. */
+static int64_t parse_time(const char *p, size_t n)
+{
+    static const char form[] = "dddd-dd-ddTdd:dd:ddZ";
+    if (n != sizeof form - 1)
+        return 1;
+    for (size_t i = 0; i < n; i++)
+        if (form[i] != 'd' && form[i] != p[i])
+            return 1;
+    struct tm tm = {.tm_year = digits(p, 4) - 1900,
+                    .tm_mon = digits(p + 5, 2) - 1,
+                    .tm_mday = digits(p + 8, 2),
+                    .tm_hour = digits(p + 11, 2),
+                    .tm_min = digits(p + 14, 2),
+                    .tm_sec = digits(p + 17, 2)};
+    bool bad = tm.tm_year < 70 || tm.tm_mon < 0 || tm.tm_mon > 11 || tm.tm_mday < 1 ||
+               tm.tm_mday > 31 || tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 ||
+               tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 60;
+    time_t t = bad ? 1 : timegm(&tm);
+    return t > 0 ? (int64_t)t : 1;
+}
+
+static int64_t parse_until(struct text *comment)
+{
+    static const char mark[] = LINE_UNTIL;
+    while (comment->left > 0) {
+        struct text word = take_word(comment);
+        if (word.left >= sizeof mark - 1 && memcmp(word.p, mark, sizeof mark - 1) == 0)
+            return parse_time(word.p + sizeof mark - 1, word.left - (sizeof mark - 1));
+    }
+    return 0;
+}
+
 /* A carriage return counts as the end, so that files with Windows line ends work as in ssh. */
 static size_t trim(const char *text, size_t len)
 {
@@ -215,6 +260,7 @@ enum line_kind line_parse(const char *text, size_t len, struct line_parts *parts
     parts->type = line_type_of(type.p, type.left);
     if (parts->type == LINE_TYPE_NONE || key.left == 0)
         return LINE_BAD;
+    parts->until = parse_until(&t);
     buf_reset(blob);
     if (buf_reserve(blob, 64) == RC_NOMEM) /* so that the hash's fields cannot fail */
         return LINE_NOMEM;

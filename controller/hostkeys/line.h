@@ -34,7 +34,12 @@ const char *line_type_name(enum line_type type); /* "ssh-ed25519"; "" for LINE_T
  * (lengths, curve, RSA of at least 1024 bits: what ssh would read). */
 enum line_type line_blob_type(const uint8_t *blob, size_t len);
 
-enum line_marker { LINE_PLAIN, LINE_REVOKED, LINE_CA };
+/* LINE_EXPIRED is no marker in a file: it is what a reader makes of a line whose end has passed. */
+enum line_marker { LINE_PLAIN, LINE_REVOKED, LINE_CA, LINE_EXPIRED };
+
+/* Begins the word in a line's comment that says how long the line is good for, as RFC 3339 in UTC.
+ * ssh reads no comments. */
+#define LINE_UNTIL "muster:until="
 
 struct line_parts {
     enum line_marker marker;
@@ -44,6 +49,7 @@ struct line_parts {
     bool hashed;
     uint8_t salt[HMAC_SALT];
     uint8_t digest[HMAC_SALT];
+    int64_t until; /* seconds since 1970; 0: for good. 1 where the comment cannot be read */
 };
 
 enum line_kind { LINE_EMPTY, LINE_BAD, LINE_GOOD, LINE_NOMEM };

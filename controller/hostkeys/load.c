@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "controller/hostkeys/index.h"
 
@@ -20,8 +21,14 @@ enum rc hostkeys_new(struct hostkeys **out, struct err *e)
     arena_init(&hk->arena);
     map_init(&hk->key_by_blob);
     map_init(&hk->name_by_text);
+    hk->now = clock_wall_us() / 1000000;
     *out = hk;
     return RC_OK;
+}
+
+void hostkeys_set_now(struct hostkeys *hk, int64_t now_s)
+{
+    hk->now = now_s;
 }
 
 void hostkeys_free(struct hostkeys *hk)
@@ -38,6 +45,7 @@ void hostkeys_free(struct hostkeys *hk)
     mem_free(hk->hashed);
     mem_free(hk->hashed_owner);
     mem_free(hk->ca);
+    mem_free(hk->expired);
     arena_fini(&hk->arena);
     mem_free(hk);
 }
@@ -149,11 +157,11 @@ static int add_hashed(struct hostkeys *hk, uint32_t line, const struct line_part
     return 0;
 }
 
-static int add_ca(struct hostkeys *hk, uint32_t line)
+static int add_number(uint32_t **list, size_t *len, size_t *cap, uint32_t line)
 {
-    if (mem_grow(&hk->ca, &hk->ca_cap, hk->ca_len + 1, sizeof *hk->ca) != 0)
+    if (mem_grow(list, cap, *len + 1, sizeof **list) != 0)
         return -1;
-    hk->ca[hk->ca_len++] = line;
+    (*list)[(*len)++] = line;
     return 0;
 }
 
@@ -169,7 +177,9 @@ static int file_line(struct hostkeys *hk, uint32_t line, const struct line_parts
     if ((parts->hashed ? add_hashed : add_patterns)(hk, line, parts) != 0)
         return -1;
     if (parts->marker == LINE_CA)
-        return add_ca(hk, line);
+        return add_number(&hk->ca, &hk->ca_len, &hk->ca_cap, line);
+    if (parts->marker == LINE_EXPIRED)
+        return add_number(&hk->expired, &hk->expired_len, &hk->expired_cap, line);
     list_append(hk,
                 parts->marker == LINE_REVOKED ? &key->revoked
                 : parts->hashed               ? &key->hashed
@@ -192,8 +202,12 @@ static int add_line(struct hostkeys *hk, size_t file, const struct line_parts *p
                                           .number = hk->files[file].lines,
                                           .next = INDEX_NONE,
                                           .file = (uint16_t)file,
-                                          .hashed = parts->hashed};
-    return file_line(hk, line, parts);
+                                          .hashed = parts->hashed,
+                                          .until = parts->until};
+    struct line_parts as = *parts;
+    if (parts->marker == LINE_PLAIN && parts->until != 0 && parts->until <= hk->now)
+        as.marker = LINE_EXPIRED;
+    return file_line(hk, line, &as);
 }
 
 enum rc index_load(struct hostkeys *hk, size_t file, const char *text, size_t len, struct err *e)

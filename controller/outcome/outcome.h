@@ -99,6 +99,8 @@ enum retry_class {
       "the host's key is not the one on record")                                                   \
     X(PROBLEM_HOST_KEY_REVOKED, "host-key-revoked", STATUS_HOST_KEY, RETRY_NEVER,                  \
       "the host's key is marked @revoked")                                                         \
+    X(PROBLEM_HOST_KEY_EXPIRED, "host-key-expired", STATUS_HOST_KEY, RETRY_NEVER,                  \
+      "the certificate that vouched for the key on record has expired")                            \
     X(PROBLEM_HOST_KEY_CA, "host-key-ca-only", STATUS_HOST_KEY, RETRY_NEVER,                       \
       "only a @cert-authority line is on record, and host certificates cannot be checked")         \
     X(PROBLEM_AUTH_DENIED, "auth-denied", STATUS_AUTH_FAILED, RETRY_NEVER,                         \

@@ -11,10 +11,10 @@ enum { HINT_KEY_UNKNOWN, HINT_KEY_CHANGED, HINT_AUTH, HINT_126, HINT_127, HINT_N
 static const char *const texts[HINT_COUNT] = {
     [HINT_KEY_UNKNOWN] = "no key on record: compare the fingerprint with the host's own (there: "
                          "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then record it: "
-                         "--host-keys accept-new, or ssh-keyscan",
+                         "muster keyscan, or --host-keys accept-new",
     [HINT_KEY_CHANGED] = "another key than the one on record: a reinstalled host, or somebody in "
-                         "between; once you know, take the old line out of known_hosts "
-                         "(ssh-keygen -R) and record the new key",
+                         "between; once you know, muster keyscan --replace records the new "
+                         "key in place of the old",
     [HINT_AUTH] = "login refused: -u NAME and --key FILE say as whom and with what; --dry-run "
                   "shows both",
     [HINT_126] = "exit 126: found, but could not be executed: no x bit, a directory, a missing "

@@ -52,6 +52,7 @@ struct attempt {
     bool reshaken;               /* that was done */
     uint8_t type_at;             /* a scan: its handshakes so far */
     bool has_key;                /* a scan: one of them brought a key */
+    bool asked_again;            /* a scan: the present handshake is the second for its kind */
     struct ending ending;        /* once it has ended */
     struct attempt *prev, *next; /* in the run's list of what runs, oldest first */
 };
@@ -131,7 +132,8 @@ void attempts_free(struct run *r);
 
 /* scan.c: both do nothing in a run that is no scan. */
 /* A handshake has ended: is there another to make? One that only found no key of its kind is no
- * failure, and each has the whole bound to itself. */
+ * failure, and each has the whole bound to itself. One that was cut off is made once more, and
+ * then counts as one for a key that the host lacks, if it has another. */
 bool scan_goes_on(struct attempt *a, const struct session_result *res);
 /* The attempt is over: the last handshake may have been for a key that the host lacks. */
 void scan_settle(const struct attempt *a, struct outcome *o);

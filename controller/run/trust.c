@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
@@ -57,69 +56,6 @@ static void question_free(struct question *q)
     mem_free(q);
 }
 
-static enum rc load(struct trust *t, const char *path, bool required, struct err *e)
-{
-    enum rc rc = hostkeys_load(t->index, path, e);
-    if (rc == RC_NOTFOUND && !required)
-        return RC_OK;
-    return rc;
-}
-
-static enum rc home_file(const char *name, char *dst, size_t cap, struct err *e)
-{
-    const char *home = getenv("HOME");
-    if (home == NULL || *home == '\0')
-        return err_set(e, RC_CONFIG, "HOME is not set: name the file with --known-hosts");
-    if ((size_t)snprintf(dst, cap, "%s/.ssh/%s", home, name) >= cap)
-        return err_set(e, RC_LIMIT, "the path of ~/.ssh/%s is too long", name);
-    return RC_OK;
-}
-
-static enum rc expand_home(const char *path, char *dst, size_t cap, struct err *e)
-{
-    const char *home = getenv("HOME");
-    bool tilde = path[0] == '~' && path[1] == '/';
-    if (tilde && (home == NULL || *home == '\0'))
-        return err_set(e, RC_CONFIG, "%s: HOME is not set", path);
-    if ((size_t)snprintf(dst, cap, "%s%s", tilde ? home : "", tilde ? path + 1 : path) >= cap)
-        return err_set(e, RC_LIMIT, "--known-hosts: the path is too long");
-    return RC_OK;
-}
-
-static enum rc load_named(struct trust *t, const struct options *o, struct err *e)
-{
-    char path[4096];
-    bool may_make = t->policy == HOST_KEYS_ACCEPT_NEW;
-    enum rc rc = RC_OK;
-    for (size_t i = 0; rc == RC_OK && i < o->known_hosts.count; i++) {
-        rc = expand_home(o->known_hosts.items[i], path, sizeof path, e);
-        if (rc == RC_OK && i == 0 && (t->append_path = mem_strdup(path)) == NULL)
-            rc = err_nomem(e);
-        if (rc == RC_OK)
-            rc = load(t, path, !(may_make && i == 0) && t->policy != HOST_KEYS_OFF, e);
-    }
-    return rc;
-}
-
-static enum rc load_defaults(struct trust *t, struct err *e)
-{
-    char path[4096];
-    enum rc rc = home_file("known_hosts", path, sizeof path, e);
-    if (rc == RC_OK && (t->append_path = mem_strdup(path)) == NULL)
-        rc = err_nomem(e);
-    if (rc == RC_OK)
-        rc = load(t, path, false, e);
-    if (rc == RC_OK)
-        rc = home_file("known_hosts2", path, sizeof path, e);
-    if (rc == RC_OK)
-        rc = load(t, path, false, e);
-    if (rc == RC_OK)
-        rc = load(t, "/etc/ssh/ssh_known_hosts", false, e);
-    if (rc == RC_OK)
-        rc = load(t, "/etc/ssh/ssh_known_hosts2", false, e);
-    return rc;
-}
-
 static void trust_free(struct trust *t)
 {
     for (size_t i = 0; i < t->set_count; i++) {
@@ -144,9 +80,13 @@ enum rc trust_new(struct trust **out, const struct options *o, uv_loop_t *loop, 
     t->loop = loop;
     t->fn = fn;
     t->user = user;
-    enum rc rc = hostkeys_new(&t->index, e);
-    if (rc == RC_OK)
-        rc = o->known_hosts.count > 0 ? load_named(t, o, e) : load_defaults(t, e);
+    struct hostkeys_files files = {
+        .named = o->known_hosts.items,
+        .count = o->known_hosts.count,
+        .may_lack_first = t->policy == HOST_KEYS_ACCEPT_NEW || o->verb == VERB_KEYSCAN,
+        .may_lack_all = t->policy == HOST_KEYS_OFF,
+    };
+    enum rc rc = hostkeys_open(&t->index, &files, &t->append_path, e);
     if (rc != RC_OK) {
         trust_free(t);
         return rc;
@@ -245,6 +185,13 @@ static void decide(const struct question *q, struct trust_answer *a)
                  "%s trusts a host CA, which this SSH library cannot check; record the key itself "
                  "(%s)",
                  q->found.where, print);
+        break;
+    case HOSTKEYS_EXPIRED:
+        a->problem = PROBLEM_HOST_KEY_EXPIRED;
+        snprintf(a->detail, sizeof a->detail,
+                 "the certificate that vouched for the key at %s has expired: muster keyscan "
+                 "renews it",
+                 q->found.where);
         break;
     case HOSTKEYS_UNKNOWN: say_unknown(a, q, print); break;
     }
@@ -387,6 +334,21 @@ void trust_types(const struct trust *t, const struct trust_rule *rule, const cha
     /* While a key is being added the index may not be read here; the hint is only a hint. */
     if (policy_of(t, rule) != HOST_KEYS_OFF && t->adding == 0)
         hostkeys_types(index_of(t, rule), name, port, dst, cap);
+}
+
+struct hostkeys *trust_index(const struct trust *t, const struct trust_rule *rule)
+{
+    return index_of(t, rule);
+}
+
+const char *trust_file(const struct trust *t, const struct trust_rule *rule)
+{
+    return rule->set == 0 ? t->append_path : t->sets[rule->set - 1].append_path;
+}
+
+size_t trust_sets(const struct trust *t)
+{
+    return t->set_count;
 }
 
 void trust_close(struct trust *t)

@@ -57,6 +57,12 @@ enum rc trust_ask(struct trust *t, const struct trust_rule *rule, uint64_t job, 
 void trust_types(const struct trust *t, const struct trust_rule *rule, const char *name,
                  uint16_t port, char *dst, size_t cap);
 
+/* What the answers come from, for who decides otherwise than by a policy: the index, and the file
+ * that new keys go to (NULL: none), of a rule. Not while questions are under way. */
+struct hostkeys *trust_index(const struct trust *t, const struct trust_rule *rule);
+const char *trust_file(const struct trust *t, const struct trust_rule *rule);
+size_t trust_sets(const struct trust *t); /* how many trust_add_set has made */
+
 /* No answer comes afterwards; frees once the threads are done with it (needs the loop to run). */
 void trust_close(struct trust *t);
 

@@ -222,6 +222,11 @@ CHECK(is_vault_command, o->vault_action == VAULT_EDIT && IS(o->vault_key.command
 CHECK(is_vault_new, o->vault_action == VAULT_REKEY && IS(o->new_vault_key.file, "n"))
 CHECK(is_vault_value, o->vault_action == VAULT_ENCRYPT && IS(o->vault_name, "db") &&
                           IS(o->vault_like, "v.yml") && o->words.count == 0)
+CHECK(is_keyscan, o->verb == VERB_KEYSCAN && IS(o->pattern, "web") &&
+                      o->keyscan.types == (KEYSCAN_RSA | KEYSCAN_ED25519) &&
+                      o->keyscan.verify.count == 2 && o->keyscan.only_verified &&
+                      o->keyscan.replace && o->keyscan.hash && o->yes)
+CHECK(is_keyscan_forget, o->verb == VERB_KEYSCAN && o->keyscan.forget && o->hosts_exprs.count == 1)
 CHECK(is_vault_stdin, o->vault_action == VAULT_VIEW && o->words.count == 0)
 
 static const struct row rows[] = {
@@ -320,6 +325,10 @@ static const struct row rows[] = {
     {"muster vault rekey --new-vault-key n f", is_vault_new},
     {"muster vault encrypt --name db --like v.yml", is_vault_value},
     {"muster vault view -", is_vault_stdin},
+    {"muster keyscan --types rsa,ed25519 --verify a --verify b --only-verified --replace --hash -y "
+     "web",
+     is_keyscan},
+    {"muster keyscan --forget -w web1", is_keyscan_forget},
     {"muster history --last 5", is_last},
     {"muster show --state /s", is_state},
 };
@@ -447,6 +456,15 @@ static void test_wrong_lines(void **state)
         {"muster show a b", "one RUN only"},
         {"muster show last -- x", "takes no command"},
         {"muster retry", "which run?"},
+        {"muster keyscan", "which hosts? muster keyscan PATTERN"},
+        {"muster keyscan a b", "one PATTERN only"},
+        {"muster keyscan -w a b", "both -w and the pattern"},
+        {"muster keyscan web -- x", "takes no command"},
+        {"muster keyscan --types dsa web", "none of ed25519, ecdsa and rsa"},
+        {"muster keyscan --types ed25519,,rsa web", "'' is none of"},
+        {"muster keyscan --only-verified web", "against what?"},
+        {"muster keyscan --forget --replace web", "looks at none"},
+        {"muster keyscan -o stream web", "keyscan is shown as"},
         {"muster vault", "which action? muster vault encrypt, decrypt"},
         {"muster vault encrypt_string x", "muster vault encrypt --name NAME"},
         {"muster vault open f", "'open' is none of encrypt"},

@@ -363,7 +363,7 @@ static void refused_keys_and_logins_say_what_to_do(void **state)
     fix_finish(&f);
     const char *err = capture_text(&f.err);
     assert_non_null(strstr(err, "hint: n[1-2]: no key on record: compare the fingerprint"));
-    assert_non_null(strstr(err, "--host-keys accept-new, or ssh-keyscan\n"));
+    assert_non_null(strstr(err, "muster keyscan, or --host-keys accept-new\n"));
     assert_non_null(strstr(err, "hint: n3: another key than the one on record"));
     assert_non_null(strstr(err, "hint: n4: login refused: -u NAME and --key FILE"));
     fix_fini(&f);

@@ -409,13 +409,14 @@ enum sshio_step bridges_serve(struct session *link)
 void bridges_lost(struct session *link)
 {
     char text[DIAGNOSE_DETAIL + 64];
-    const struct outcome *o = &link->result.outcome;
+    const struct so_far_outcome *o = &link->result.outcome;
     snprintf(text, sizeof text, "%s: %s", link->label,
-             o->detail[0] != '\0' ? o->detail : problem_name(o->problem));
+             o->detail != NULL ? o->detail : problem_name(o->problem));
     while (link->bridges != NULL) {
         struct bridge *b = link->bridges;
         if (b->inner != NULL) {
-            snprintf(b->inner->lost, sizeof b->inner->lost, "%s", text);
+            b->inner->link_lost = true;
+            session_note(&b->inner->lost, text);
             session_wake(b->inner);
         }
         let_go(b);

@@ -147,7 +147,7 @@ void session_skip_clock(struct session *s, uint64_t paused_ms, uint64_t now_ms)
 static void on_data(void *user, bool is_stderr, const void *p, size_t n)
 {
     struct session *s = user;
-    struct session_result *r = &s->result;
+    struct so_far *r = &s->result;
     *(is_stderr ? &r->stderr_bytes : &r->stdout_bytes) += n;
     s->data_packets += n > 0;
     if (r->timing.first_byte == 0)
@@ -186,7 +186,8 @@ enum step session_connected(struct session *s)
                               .data = on_data,
                               .user = s};
     struct err e = {0};
-    enum rc rc = sshio_new(&s->io, &spec, &e);
+    s->prelude = mem_calloc(1, sizeof *s->prelude);
+    enum rc rc = s->prelude != NULL ? sshio_new(&s->io, &spec, &e) : err_nomem(&e);
     if (rc != RC_OK)
         return session_fail(s, rc == RC_INTERNAL ? PROBLEM_INTERNAL : PROBLEM_LOCAL_RESOURCE, "%s",
                             e.msg);
@@ -201,7 +202,7 @@ static int peek_prelude(struct session *s)
     char bytes[1024];
     ssize_t n = recv(s->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
     if (n > 0)
-        prelude_feed(&s->prelude, bytes, (size_t)n);
+        prelude_feed(s->prelude, bytes, (size_t)n);
     else if (n == 0)
         return -1;
     else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
@@ -212,26 +213,29 @@ static int peek_prelude(struct session *s)
 static enum step banner_failed(struct session *s, int sys)
 {
     char detail[DIAGNOSE_DETAIL];
-    prelude_end(&s->prelude);
-    enum problem p = diagnose_prelude(&s->prelude, sys > 0 ? sys : 0, sshio_error(s->io), detail);
+    prelude_end(s->prelude);
+    enum problem p = diagnose_prelude(s->prelude, sys > 0 ? sys : 0, sshio_error(s->io), detail);
     return session_fail(s, p, "%s", detail);
 }
 
 static enum step in_banner(struct session *s)
 {
     int sys = peek_prelude(s);
-    if (sys != 0 || s->prelude.throttled)
+    if (sys != 0 || s->prelude->throttled)
         return banner_failed(s, sys);
     enum sshio_step step = sshio_handshake(s->io);
     const char *banner = sshio_server_banner(s->io);
     if (banner != NULL) {
+        char text[sizeof(((struct session_result *)0)->server_banner)];
         s->result.timing.banner = session_elapsed_us(s);
-        str_escape_to(s->result.server_banner, sizeof s->result.server_banner, banner,
-                      strlen(banner), 0);
+        str_escape_to(text, sizeof text, banner, strlen(banner), 0);
+        session_note(&s->result.server_banner, text);
     }
     if (step == SSHIO_DEAD && banner != NULL && strstr(sshio_error(s->io), "No version of SSH"))
         return session_fail(s, PROBLEM_NOT_SSH, "the server does not speak SSH 2: %s", banner);
     if (banner != NULL) {
+        mem_free(s->prelude);
+        s->prelude = NULL;
         session_move(s, S_KEX);
         return step == SSHIO_DEAD ? session_died(s) : STEP_NEXT;
     }
@@ -392,7 +396,7 @@ static enum step step_state(struct session *s)
  * (messages without meaning, requests, windows, new keys without end), it only keeps us busy. */
 static bool is_noisy(const struct session *s)
 {
-    const struct session_result *r = &s->result;
+    const struct so_far *r = &s->result;
     uint64_t data = r->stdout_bytes + r->stderr_bytes;
     uint64_t fair = NOISE_BYTES + data + (data + s->input_done) / NOISE_SHARE +
                     s->data_packets * NOISE_PER_PACKET +
@@ -506,9 +510,9 @@ static enum step late(struct session *s)
     case S_CONNECT: return session_fail(s, p, "connect to %s: no answer in %s", s->where, took);
     case S_FORWARD: return session_forward_late(s, took);
     case S_BANNER:
-        if (s->prelude.first[0] != '\0')
+        if (s->prelude->first[0] != '\0')
             return session_fail(s, p, "%s said \"%s\" and sent no SSH banner in %s", s->where,
-                                s->prelude.first, took);
+                                s->prelude->first, took);
         return session_fail(s, p, "%s sent no SSH banner in %s", s->where, took);
     case S_HOSTKEY: return session_fail(s, p, "no decision about the host's key in %s", took);
     default: return session_fail(s, p, "%s: not done after %s", rows[s->state].name, took);
@@ -572,7 +576,8 @@ void session_hostkey_answer(struct session *s, enum hostkey_answer a, enum probl
     s->answered = true;
     s->answer = a;
     s->answer_problem = problem;
-    snprintf(s->answer_detail, sizeof s->answer_detail, "%s", detail != NULL ? detail : "");
+    if (a == HOSTKEY_REJECT)
+        session_note(&s->answer_detail, detail);
     session_wake(s);
 }
 

@@ -6,13 +6,44 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/mem.h"
 #include "common/str.h"
+
+void session_note(char **text, const char *s)
+{
+    mem_free(*text);
+    *text = s != NULL && *s != '\0' ? mem_strdup(s) : NULL;
+}
+
+static void copy_note(char *dst, size_t cap, const char *text)
+{
+    snprintf(dst, cap, "%s", text != NULL ? text : "");
+}
+
+static void fill_result(const struct so_far *from, struct session_result *to)
+{
+    struct outcome *o = &to->outcome;
+    outcome_init(o);
+    o->problem = from->outcome.problem;
+    o->phase = from->outcome.phase;
+    o->exit_code = from->outcome.exit_code;
+    memcpy(o->signal, from->outcome.signal, sizeof o->signal);
+    o->may_still_run = from->outcome.may_still_run;
+    o->sent = from->outcome.sent;
+    copy_note(o->detail, sizeof o->detail, from->outcome.detail);
+    to->timing = from->timing;
+    to->stdout_bytes = from->stdout_bytes;
+    to->stderr_bytes = from->stderr_bytes;
+    copy_note(to->server_banner, sizeof to->server_banner, from->server_banner);
+}
 
 void session_report(struct session *s)
 {
+    struct session_result result;
     session_move(s, S_DONE);
     env_unlink(s->env, s);
-    s->ops->done(s->user, &s->result);
+    fill_result(&s->result, &result);
+    s->ops->done(s->user, &result);
     session_free(s);
 }
 
@@ -49,7 +80,7 @@ static void give_back(struct session *s)
 /* Ends with what is in the outcome. Every way out comes through here, once. */
 enum step session_end(struct session *s, enum problem problem)
 {
-    struct outcome *o = &s->result.outcome;
+    struct so_far_outcome *o = &s->result.outcome;
     o->problem = session_blame_link(s, problem);
     if (o->phase == PHASE_NONE)
         o->phase = session_phase(s);
@@ -66,8 +97,10 @@ enum step session_fail(struct session *s, enum problem problem, const char *fmt,
     va_start(ap, fmt);
     vsnprintf(raw, sizeof raw, fmt, ap);
     va_end(ap);
-    struct outcome *o = &s->result.outcome;
-    str_escape_to(o->detail, sizeof o->detail, raw, strlen(raw), 0);
+    struct so_far_outcome *o = &s->result.outcome;
+    char detail[sizeof(((struct outcome *)0)->detail)];
+    str_escape_to(detail, sizeof detail, raw, strlen(raw), 0);
+    session_note(&o->detail, detail);
     o->may_still_run = o->sent && problem != PROBLEM_REQUEST_REFUSED;
     return session_end(s, problem);
 }
@@ -76,7 +109,7 @@ enum step session_fail(struct session *s, enum problem problem, const char *fmt,
 static bool record_exit(struct session *s)
 {
     const struct sshio_seen *seen = sshio_seen(s->io);
-    struct outcome *o = &s->result.outcome;
+    struct so_far_outcome *o = &s->result.outcome;
     if (seen->signaled)
         memcpy(o->signal, seen->signal, sizeof o->signal);
     if (seen->exited) /* POSIX has 0-255; what a larger one means is not 0 */
@@ -87,14 +120,17 @@ static bool record_exit(struct session *s)
 /* The channel is closed, or as good as: what the command came to. */
 enum step session_command_ended(struct session *s)
 {
-    struct outcome *o = &s->result.outcome;
+    struct so_far_outcome *o = &s->result.outcome;
     const struct sshio_seen *seen = sshio_seen(s->io);
     o->phase = PHASE_RUN;
     if (!record_exit(s))
         return session_fail(s, PROBLEM_NO_EXIT_STATUS,
                             "the server closed the channel without an exit status");
-    if (seen->exited && seen->exit_status > 255)
-        snprintf(o->detail, sizeof o->detail, "exit status %u", (unsigned)seen->exit_status);
+    if (seen->exited && seen->exit_status > 255) {
+        char text[40];
+        snprintf(text, sizeof text, "exit status %u", (unsigned)seen->exit_status);
+        session_note(&o->detail, text);
+    }
     if (seen->signaled)
         return session_end(s, PROBLEM_KILLED_BY_SIGNAL);
     return session_end(s, o->exit_code == 0 ? PROBLEM_NONE : PROBLEM_EXIT_NONZERO);
@@ -103,25 +139,24 @@ enum step session_command_ended(struct session *s)
 /* Ends a command that we wanted to end. */
 enum step session_cancel_ended(struct session *s)
 {
-    struct outcome *o = &s->result.outcome;
+    struct so_far_outcome *o = &s->result.outcome;
     bool over = record_exit(s);
     bool closed = sshio_seen(s->io)->closed;
     o->may_still_run = !over;
     if (over && !closed)
-        snprintf(o->detail, sizeof o->detail,
-                 "the command had ended, something it started held its output open");
+        session_note(&o->detail,
+                     "the command had ended, something it started held its output open");
     else if (!over)
-        snprintf(o->detail, sizeof o->detail, "%s",
-                 s->cancel_now ? "left at once"
-                               : "it did not end on TERM and KILL, or the server "
-                                 "does not pass signals on");
+        session_note(&o->detail, s->cancel_now ? "left at once"
+                                               : "it did not end on TERM and KILL, or the server "
+                                                 "does not pass signals on");
     return session_end(s, s->cancel);
 }
 
 /* libssh says that the session is over. */
 enum step session_died(struct session *s)
 {
-    struct outcome *o = &s->result.outcome;
+    struct so_far_outcome *o = &s->result.outcome;
     const struct sshio_seen *seen = sshio_seen(s->io);
     if (s->cancel_seen)
         return session_cancel_ended(s);

@@ -51,6 +51,22 @@ struct session_env {
     void *closed_user;
 };
 
+/* What it has come to until now: a struct session_result without the room for the longest texts,
+ * which would be a third of all that a session of ours takes. Thousands may be open at once. */
+struct so_far {
+    struct so_far_outcome { /* as struct outcome */
+        enum problem problem;
+        enum phase phase;
+        int exit_code;
+        char signal[sizeof(((struct outcome *)0)->signal)];
+        bool may_still_run, sent;
+        char *detail; /* NULL: "" */
+    } outcome;
+    struct session_timing timing;
+    uint64_t stdout_bytes, stderr_bytes;
+    char *server_banner; /* escaped; NULL: "" */
+};
+
 struct session {
     struct session_env *env;
     struct session *prev, *next;
@@ -69,7 +85,7 @@ struct session {
     uv_poll_t poll;
     struct wheel_timer timer;
     struct sshio *io;
-    struct prelude prelude;
+    struct prelude *prelude; /* in BANNER; NULL before and after */
 
     uint64_t start_us;
     uint64_t state_due_ms;  /* of this state; 0: none */
@@ -82,7 +98,7 @@ struct session {
     /* copies of the spec */
     enum session_kind kind;
     union resolve_addr addr;
-    char where[80]; /* "10.0.0.7 port 22" */
+    char *where; /* "10.0.0.7 port 22" */
     char *user_name;
     char *label;
     char *command; /* freed once it was confirmed */
@@ -95,18 +111,19 @@ struct session {
     uint64_t connect_budget_ms, tcp_budget_ms, run_timeout_ms, silence_timeout_ms;
 
     /* through a link, and as a link */
-    char *via;                       /* name of the link, NULL: none */
-    struct bridge *bridge;           /* to the link */
-    char lost[DIAGNOSE_DETAIL + 64]; /* not "": the link ended, and how */
-    struct bridge *bridges;          /* of the sessions behind us */
-    size_t held;                     /* bytes that wait in their channels */
-    bool was_full;                   /* too many of them, when we looked last */
+    char *via;             /* name of the link, NULL: none */
+    struct bridge *bridge; /* to the link */
+    bool link_lost;
+    char *lost;             /* how the link ended; NULL: "" */
+    struct bridge *bridges; /* of the sessions behind us */
+    size_t held;            /* bytes that wait in their channels */
+    bool was_full;          /* too many of them, when we looked last */
 
     /* host key */
     bool asked, answered;
     enum hostkey_answer answer;
     enum problem answer_problem;
-    char answer_detail[DIAGNOSE_DETAIL];
+    char *answer_detail; /* of a rejection; NULL: "" */
 
     /* login */
     unsigned key_at;
@@ -123,7 +140,7 @@ struct session {
     bool cancel_now;
     bool cancel_seen; /* acted upon */
 
-    struct session_result result;
+    struct so_far result;
 };
 
 enum step {
@@ -183,6 +200,8 @@ enum step session_cancel_ended(struct session *s);
 /* libssh says that the session is over. */
 enum step session_died(struct session *s);
 void session_free(struct session *s);
+/* A copy for people, in place of the one before; without memory there is none. s may be NULL. */
+void session_note(char **text, const char *s);
 
 void env_link(struct session_env *env, struct session *s);
 void env_unlink(struct session_env *env, struct session *s);

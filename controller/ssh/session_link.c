@@ -10,7 +10,7 @@
 
 static enum step lost(struct session *s)
 {
-    return session_fail(s, PROBLEM_JUMP_UNREACHABLE, "%s", s->lost);
+    return session_fail(s, PROBLEM_JUMP_UNREACHABLE, "%s", s->lost != NULL ? s->lost : "");
 }
 
 static enum step refused(struct session *s)
@@ -65,11 +65,11 @@ enum step session_in_linked(struct session *s)
 
 enum problem session_blame_link(struct session *s, enum problem problem)
 {
-    struct outcome *o = &s->result.outcome;
-    if (s->lost[0] == '\0' ||
+    struct so_far_outcome *o = &s->result.outcome;
+    if (!s->link_lost ||
         (problem != PROBLEM_CONNECTION_RESET && problem != PROBLEM_CONNECTION_LOST))
         return problem;
-    snprintf(o->detail, sizeof o->detail, "%s", s->lost);
+    session_note(&o->detail, s->lost);
     return o->sent ? PROBLEM_CONNECTION_LOST : PROBLEM_JUMP_UNREACHABLE;
 }
 

@@ -44,7 +44,8 @@ enum step session_in_hostkey(struct session *s)
     if (!s->answered)
         return STEP_WAIT;
     if (s->answer == HOSTKEY_REJECT)
-        return session_fail(s, s->answer_problem, "%s", s->answer_detail);
+        return session_fail(s, s->answer_problem, "%s",
+                            s->answer_detail != NULL ? s->answer_detail : "");
     s->result.timing.host_key = session_elapsed_us(s);
     return session_move(s, S_SERVICE);
 }

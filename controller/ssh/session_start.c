@@ -22,6 +22,12 @@ void session_free(struct session *s)
     mem_free(s->command);
     mem_free(s->hostkey_types);
     mem_free(s->via);
+    mem_free(s->where);
+    mem_free(s->lost);
+    mem_free(s->prelude);
+    mem_free(s->answer_detail);
+    mem_free(s->result.outcome.detail);
+    mem_free(s->result.server_banner);
     mem_free(s);
 }
 
@@ -57,19 +63,20 @@ static unsigned port_of(const union resolve_addr *a)
     return ntohs(a->sa.sa_family == AF_INET6 ? a->in6.sin6_port : a->in.sin_port);
 }
 
-static void describe_address(struct session *s, const struct session_spec *spec)
+static enum rc describe_address(struct session *s, const struct session_spec *spec, struct err *e)
 {
-    if (spec->via != NULL) {
-        snprintf(s->where, sizeof s->where, "%.60s port %u", spec->via_host, port_of(&s->addr));
-        return;
-    }
-    char ip[INET6_ADDRSTRLEN] = "?";
+    char where[80], ip[INET6_ADDRSTRLEN] = "?";
     bool v6 = s->addr.sa.sa_family == AF_INET6;
     if (v6)
         uv_ip6_name(&s->addr.in6, ip, sizeof ip);
     else
         uv_ip4_name(&s->addr.in, ip, sizeof ip);
-    snprintf(s->where, sizeof s->where, "%s port %u", ip, port_of(&s->addr));
+    if (spec->via != NULL)
+        snprintf(where, sizeof where, "%.60s port %u", spec->via_host, port_of(&s->addr));
+    else
+        snprintf(where, sizeof where, "%s port %u", ip, port_of(&s->addr));
+    s->where = mem_strdup(where);
+    return s->where != NULL ? RC_OK : err_nomem(e);
 }
 
 /* Nagle with delayed acknowledgement would add up to 40 ms to each step of the handshake; the
@@ -147,11 +154,12 @@ enum rc session_start(struct session **out, struct session_env *env,
     s->ops = ops;
     s->user = user;
     s->fd = -1;
-    outcome_init(&s->result.outcome);
+    s->result.outcome.exit_code = -1;
     enum rc rc = copy_spec(s, spec, e);
+    if (rc == RC_OK)
+        rc = describe_address(s, spec, e);
     if (rc != RC_OK)
         goto out;
-    describe_address(s, spec);
     env_link(env, s);
     start_clocks(s);
     rc = start_io(s, spec, e);

@@ -15,6 +15,8 @@
 #include "common/num.h"
 #include "common/str.h"
 
+enum { MOVES_MAX = 3 };
+
 static const struct target *target_of(const struct attempt *a)
 {
     return &a->run->plan->targets[a->target];
@@ -196,7 +198,7 @@ static bool hand_over(struct attempt *a)
     struct err e = {0};
     buf_init(&line, 2 * WRAP_MAX);
     a->job = (uint64_t)++r->serial << 32 | a->target;
-    a->step_ms = clock_ms();
+    a->begun = false;
     a->state = ATTEMPT_WORKING;
     enum rc rc = start_job(a, types, &line, &e);
     buf_fini(&line);
@@ -226,6 +228,17 @@ static struct attempt *attempt_of(struct run *r, uint64_t job)
 {
     struct attempt *a = r->attempts[(uint32_t)job];
     return a != NULL && a->job == job ? a : NULL;
+}
+
+/* Time in the worker's line is not the host's. */
+static void on_begun(void *user, uint64_t job)
+{
+    struct run *r = user;
+    struct attempt *a = attempt_of(r, job);
+    if (a == NULL)
+        return;
+    a->begun = true;
+    a->step_ms = clock_ms();
 }
 
 static void on_hostkey(void *user, uint64_t job, const char *key_type, const void *blob, size_t len)
@@ -295,13 +308,21 @@ static void on_data(void *user, uint64_t job, bool is_stderr, const void *p, siz
         output_data(r->output, a->target, is_stderr, p, n);
 }
 
+/* Its worker died before it had begun: the host has nothing to do with that, so this is no end of
+ * an attempt. A few times only: the word that it had begun may have died with the worker. */
+static bool moves_on(struct attempt *a, const struct session_result *res)
+{
+    return res->outcome.problem == PROBLEM_WORKER_DIED && !a->begun && !a->cancelled &&
+           a->moves++ < MOVES_MAX;
+}
+
 static void on_done(void *user, uint64_t job, const struct session_result *result)
 {
     struct run *r = user;
     struct attempt *a = attempt_of(r, job);
     if (a == NULL)
         return;
-    if (!a->sent)
+    if (!a->sent && a->begun)
         a->used_ms += clock_ms() - a->step_ms;
     a->job = 0;
     leave_gate(r, a->target);
@@ -312,7 +333,7 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
     } else if (next_address(a, result)) {
         a->addr_next++;
         enter_gate(a);
-    } else if (scan_goes_on(a, result)) {
+    } else if (scan_goes_on(a, result) || moves_on(a, result)) {
         enter_gate(a);
     } else {
         struct outcome o = result->outcome;
@@ -333,6 +354,7 @@ static void on_trouble(void *user, enum rc rc, const char *message, bool all_dea
 }
 
 const struct pool_ops attempt_pool_ops = {
+    .begun = on_begun,
     .hostkey = on_hostkey,
     .authenticated = on_authenticated,
     .sent = on_sent,

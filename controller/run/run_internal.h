@@ -45,6 +45,8 @@ struct attempt {
     struct resolve_req *lookup;
     union resolve_addr *addrs; /* addr_count of them */
     uint8_t addr_count, addr_next;
+    bool begun;    /* the worker has begun with it: the connect bound runs */
+    uint8_t moves; /* times its worker died before that */
     bool sent;
     bool cancelled;              /* cancel was asked for */
     enum problem why;            /* with cancelled */

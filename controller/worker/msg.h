@@ -34,6 +34,7 @@ enum msg_type {
     MSG_DATA = 68,          /* raw: 1 byte, 1 stdout or 2 stderr; then bytes */
     MSG_DONE = 69,
     MSG_PONG = 70,  /* empty */
+    MSG_BEGUN = 75, /* empty: the job has left the line, its time runs */
     MSG_READY = 76, /* empty: it is set up, and shut in */
 };
 
@@ -97,7 +98,7 @@ enum rc msg_get_hostkey_answer(const struct frame *f, struct msg_hostkey_answer 
 enum rc msg_put_cancel(struct buf *out, uint64_t job, enum problem problem, bool now);
 enum rc msg_get_cancel(const struct frame *f, enum problem *problem, bool *now, struct err *e);
 
-/* Messages without a payload: PAUSE, RESUME, AUTHENTICATED, SENT. */
+/* Messages without a payload: PAUSE, RESUME, BEGUN, AUTHENTICATED, SENT. */
 enum rc msg_put_empty(struct buf *out, enum msg_type type, uint64_t id);
 enum rc msg_get_empty(const struct frame *f, struct err *e);
 

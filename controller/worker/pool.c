@@ -145,7 +145,7 @@ void pool_unwatch(struct pool_worker *w)
 /* The end of a job whose worker is no more. Whether the command may have run is what counts. */
 static void end_orphan(struct pool_job *j, const char *how)
 {
-    static const enum phase phases[] = {PHASE_CONNECT, PHASE_OPEN, PHASE_RUN};
+    static const enum phase phases[] = {PHASE_CONNECT, PHASE_CONNECT, PHASE_OPEN, PHASE_RUN};
     struct pool *p = j->worker->pool;
     struct session_result r = {.server_banner = ""};
     outcome_init(&r.outcome);

@@ -35,6 +35,9 @@ enum rc pool_fork(struct pool **out, unsigned n, struct err *e);
 void pool_set_spare(struct pool *p, unsigned spare);
 
 struct pool_ops {
+    /* The job has left the worker's line: its connect budget runs from here on. May be NULL. One
+     * that ends as worker-died without it has not touched its host. */
+    void (*begun)(void *user, uint64_t job);
     /* answer with pool_hostkey_answer */
     void (*hostkey)(void *user, uint64_t job, const char *key_type, const void *blob, size_t len);
     void (*authenticated)(void *user, uint64_t job);

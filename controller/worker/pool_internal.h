@@ -11,7 +11,7 @@
 #include "controller/worker/pool.h"
 #include "controller/worker/spawn.h"
 
-enum job_state { JOB_STARTED, JOB_AUTHENTICATED, JOB_SENT };
+enum job_state { JOB_WAITING, JOB_STARTED, JOB_AUTHENTICATED, JOB_SENT };
 
 struct pool_job {
     uint64_t id; /* also its key in the map */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,7 +23,9 @@
 #include "common/map.h"
 #include "common/mem.h"
 #include "controller/ssh/session.h"
+#include "controller/ssh/ssh_io.h"
 #include "controller/worker/chan.h"
+#include "controller/worker/line.h"
 #include "controller/worker/msg.h"
 #include "controller/worker/sandbox.h"
 #include "controller/worker/spawn.h"
@@ -33,12 +36,19 @@ enum {
     OUT_LOW = 256 * 1024,
 };
 
+/* Descriptors: of a session that comes through another (its two ends of the bridge), and those that
+ * stay free for what libraries open for a moment. */
+enum { THROUGH_LINK = 2, SPARE_DESCRIPTORS = 8 };
+
 enum { EXIT_LEFT = 0, EXIT_SETUP = 2, EXIT_PROTOCOL = 3, EXIT_NO_MEMORY = 4 };
 
 struct worker_job {
     uint64_t id; /* also its key in the map */
     struct worker *worker;
-    struct session *session;
+    struct session *session; /* NULL while it waits in line */
+    struct line_item place;
+    void *start; /* while it waits: its START, as it came */
+    uint32_t start_len;
 };
 
 struct worker {
@@ -46,6 +56,7 @@ struct worker {
     struct chan chan;
     struct session_env *env;
     struct map jobs;
+    struct line line;
     struct buf input; /* standard input of the commands, while its parts come */
     bool peer_paused;
     bool queue_paused;
@@ -111,6 +122,7 @@ static void on_hostkey(void *user, const char *key_type, const void *blob, size_
 static void on_authenticated(void *user)
 {
     struct worker_job *j = user;
+    line_logged_in(&j->worker->line, &j->place);
     said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_AUTHENTICATED, j->id));
 }
 
@@ -164,6 +176,8 @@ static void on_data(void *user, bool is_stderr, const void *p, size_t n)
 static void drop_job(struct worker_job *j)
 {
     map_del(&j->worker->jobs, (const char *)&j->id, sizeof j->id);
+    line_leave(&j->worker->line, &j->place);
+    mem_free(j->start);
     mem_free(j);
 }
 
@@ -231,7 +245,7 @@ static enum rc took_stdin(struct worker *w, const struct frame *f, struct err *e
     return rc;
 }
 
-/* A session that could not even begin, told in the way of every other end. */
+/* A session that never began, told in the way of every other end. */
 static void refuse_job(struct worker *w, uint64_t id, enum problem problem, const char *why)
 {
     struct session_result r = {.server_banner = ""};
@@ -242,9 +256,24 @@ static void refuse_job(struct worker *w, uint64_t id, enum problem problem, cons
     said(w, msg_put_done(chan_out(&w->chan), id, &r));
 }
 
-static struct worker_job *find_job(struct worker *w, uint64_t id)
+static void end_job(struct worker_job *j, enum problem problem, const char *why)
+{
+    struct worker *w = j->worker;
+    uint64_t id = j->id;
+    drop_job(j);
+    refuse_job(w, id, problem, why);
+}
+
+static struct worker_job *find_any_job(struct worker *w, uint64_t id)
 {
     return map_get(&w->jobs, (const char *)&id, sizeof id);
+}
+
+/* One that has begun. */
+static struct worker_job *find_job(struct worker *w, uint64_t id)
+{
+    struct worker_job *j = find_any_job(w, id);
+    return j != NULL && j->session != NULL ? j : NULL;
 }
 
 /* The link of a job that goes through one. It may have ended while the START was on its way. */
@@ -255,30 +284,68 @@ static bool find_link(struct worker *w, struct session_spec *spec)
     return spec->via != NULL;
 }
 
+/* Its time runs from here on. */
+static void begin_job(struct worker_job *j, struct session_spec *spec)
+{
+    struct worker *w = j->worker;
+    struct err why = {0};
+    said(w, msg_put_empty(chan_out(&w->chan), MSG_BEGUN, j->id));
+    if (spec->via_job != 0 && !find_link(w, spec))
+        end_job(j, PROBLEM_JUMP_UNREACHABLE, "the connection to the bastion was lost");
+    else if (session_start(&j->session, w->env, spec, &session_ops, j, &why) != RC_OK)
+        end_job(j, PROBLEM_LOCAL_RESOURCE, why.msg);
+}
+
+static void on_turn_to_begin(void *user, struct line_item *item)
+{
+    struct worker_job *j = (struct worker_job *)((char *)item - offsetof(struct worker_job, place));
+    void *start = j->start;
+    struct frame f = {.type = MSG_START, .id = j->id, .payload = start, .length = j->start_len};
+    struct msg_start m;
+    struct err e = {0};
+    (void)user;
+    j->start = NULL;
+    if (msg_get_start(&f, &m, &e) == RC_OK)
+        begin_job(j, &m.spec);
+    else /* it was right when it came: no memory to read it again */
+        end_job(j, PROBLEM_LOCAL_RESOURCE, e.msg);
+    mem_free(start);
+}
+
+static struct worker_job *add_job(struct worker *w, uint64_t id)
+{
+    struct worker_job *j = mem_calloc(1, sizeof *j);
+    if (j == NULL)
+        return NULL;
+    j->id = id;
+    j->worker = w;
+    if (map_put(&w->jobs, (const char *)&j->id, sizeof j->id, j, NULL) == 0)
+        return j;
+    mem_free(j);
+    return NULL;
+}
+
 static enum rc took_start(struct worker *w, const struct frame *f, struct err *e)
 {
     struct msg_start m;
-    if (find_job(w, f->id) != NULL)
+    if (find_any_job(w, f->id) != NULL)
         return err_set(e, RC_PROTO, "a job that runs already");
     enum rc rc = msg_get_start(f, &m, e);
     if (rc != RC_OK)
         return rc;
-    struct err why = {0};
-    struct worker_job *j = mem_calloc(1, sizeof *j);
-    if (j != NULL) {
-        j->id = f->id;
-        j->worker = w;
-    }
-    if (j == NULL || map_put(&w->jobs, (const char *)&j->id, sizeof j->id, j, NULL) != 0) {
-        mem_free(j);
+    struct worker_job *j = add_job(w, f->id);
+    if (j == NULL) {
         refuse_job(w, f->id, PROBLEM_LOCAL_RESOURCE, "out of memory");
-    } else if (m.spec.via_job != 0 && !find_link(w, &m.spec)) {
-        drop_job(j);
-        refuse_job(w, f->id, PROBLEM_JUMP_UNREACHABLE, "the connection to the bastion was lost");
-    } else if (session_start(&j->session, w->env, &m.spec, &session_ops, j, &why) != RC_OK) {
-        drop_job(j);
-        refuse_job(w, f->id, PROBLEM_LOCAL_RESOURCE, why.msg);
+        return RC_OK;
     }
+    if (line_enter(&w->line, &j->place, m.spec.via_job != 0 ? THROUGH_LINK : 1)) {
+        begin_job(j, &m.spec);
+        return RC_OK;
+    }
+    j->start = mem_memdup(f->payload, f->length);
+    j->start_len = f->length;
+    if (j->start == NULL)
+        end_job(j, PROBLEM_LOCAL_RESOURCE, "out of memory");
     return RC_OK;
 }
 
@@ -298,8 +365,10 @@ static enum rc took_cancel(struct worker *w, const struct frame *f, struct err *
     enum problem problem;
     bool now;
     enum rc rc = msg_get_cancel(f, &problem, &now, e);
-    struct worker_job *j = find_job(w, f->id);
-    if (rc == RC_OK && j != NULL)
+    struct worker_job *j = find_any_job(w, f->id);
+    if (rc == RC_OK && j != NULL && j->session == NULL)
+        end_job(j, problem, "before a connection was made");
+    else if (rc == RC_OK && j != NULL)
         session_cancel(j->session, problem, now);
     return rc;
 }
@@ -365,9 +434,10 @@ static void on_part_closed(void *user)
  * its sockets and keys with it. Otherwise all is taken down, keys first. */
 static void take_down(struct worker *w)
 {
-    if (session_env_active(w->env) > 0)
+    if (session_env_active(w->env) > 0 || w->line.first != NULL)
         return;
-    w->open = 2;
+    w->open = 3;
+    line_close(&w->line, on_part_closed);
     session_env_close(w->env, on_part_closed, w);
     chan_close(&w->chan, on_part_closed);
     while (w->open > 0 && uv_run(&w->loop, UV_RUN_ONCE) != 0)
@@ -378,6 +448,15 @@ static void take_down(struct worker *w)
     buf_wipe(&w->input);
     if (log_get_level() >= LOG_LEVEL_DEBUG)
         log_debug("worker: %u descriptors at the end", descriptors_open());
+}
+
+static uint32_t room_for_sessions(void)
+{
+    struct rlimit lim = {SSHIO_MAX_FD, 0};
+    getrlimit(RLIMIT_NOFILE, &lim);
+    uint32_t all = lim.rlim_cur < SSHIO_MAX_FD ? (uint32_t)lim.rlim_cur : SSHIO_MAX_FD;
+    uint32_t own = descriptors_open() + SPARE_DESCRIPTORS;
+    return all > own ? all - own : 1;
 }
 
 int worker_main(int fd)
@@ -397,6 +476,7 @@ int worker_main(int fd)
         log_error("worker: %s", e.msg);
         return EXIT_SETUP;
     }
+    line_init(&w.line, &w.loop, room_for_sessions(), on_turn_to_begin, &w);
     /* Reads the machine's crypto policy (openssl.cnf), which it would otherwise do too late. */
     OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
     if (!sandbox_enter())

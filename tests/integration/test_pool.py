@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import random
+import resource
 import signal
 
 from muster_case import MusterCase, main, processes_of
@@ -47,10 +48,11 @@ class Pool(MusterCase):
                     open(f'/proc/{pid}/mem', 'rb')
         self.assertTrue(p.poll() is None)
 
-    def start_on_sim(self, hosts, *args, command='true'):
+    def start_on_sim(self, hosts, *args, command='true', **kwargs):
         sim = Simulator('--hosts', str(hosts), '--latency', '20ms')
         self.addCleanup(sim.stop)
-        return self.start_on(sim, '--yes', '--connect-timeout', '60s', *args, 'all', '--', command, output='ndjson')
+        return self.start_on(sim, '--yes', '--connect-timeout', '60s', *args, 'all', '--', command, output='ndjson',
+                             **kwargs)
 
     def workers_of(self, p):
         """Those that are still there."""
@@ -138,6 +140,32 @@ class Pool(MusterCase):
         except OSError:
             return False
         return status['Name'] == 'muster-worker' and not status['State'].startswith(('Z', 'X'))
+
+    def test_cancelled_in_line(self):
+        """Some are in a handshake, some in a worker's line, some nowhere yet: each is told once."""
+        p = self.start_on_sim(1500, '-f', '1000', '--workers', '2')
+
+        def act(count):
+            if count == 1:
+                os.kill(p.pid, signal.SIGINT)
+        found = self.results_while(p, act)
+        self.assertEqual(len(found), 1500)
+        self.assertLessEqual({h['status'] for h in found.values()}, {'ok', 'cancelled', 'not-started'})
+        err = p.stderr.read().decode()
+        self.assertEqual(p.wait(), 130, err)
+        self.assertNotIn('Sanitizer', err)
+
+    def test_few_descriptors(self):
+        """The fan-out is lowered with a word, and no host fails for want of a descriptor."""
+        def few():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+        p = self.start_on_sim(200, '-f', '200', '--workers', '2', preexec_fn=few)
+        found = self.results_while(p, lambda count: None)
+        err = p.stderr.read().decode()
+        self.assertEqual(p.wait(), 0, err)
+        self.assertEqual({h['status'] for h in found.values()}, {'ok'})
+        self.assertEqual(len(found), 200)
+        self.assertIn('--fanout lowered', err)
 
     def test_not_by_hand(self):
         r = self.muster('--worker-process', '1')

@@ -67,6 +67,7 @@ struct session {
     char command[64];
     int step;
     uint64_t left;
+    bool begun;   /* a turn ago */
     bool waiting; /* for an answer or a cancel */
     bool over;
     struct session_result result;
@@ -125,6 +126,10 @@ static void misbehave(const char *how)
         msg_put_data(&b, 1, false, "x", 1);
     else if (strcmp(how, "bad-length") == 0)
         frame_append(&b, MSG_AUTHENTICATED, 1, "x", 1);
+    else if (strcmp(how, "bad-begun") == 0)
+        msg_put_empty(&b, MSG_BEGUN, 1);
+    else if (strcmp(how, "bad-ready") == 0)
+        msg_put_empty(&b, MSG_READY, 0);
     else if (strcmp(how, "bad-done") == 0) /* an ok that never ran */
         msg_put_done(&b, 1, &r);
     else if (strcmp(how, "bad-scan") == 0) { /* the end of a scan that nobody asked for */
@@ -234,6 +239,11 @@ static void step(struct session *s)
 {
     switch (s->step++) {
     case 0:
+        if (str_starts(s->command, "bad-") && !s->begun) {
+            s->begun = true; /* what the worker says of itself goes first */
+            s->step--;
+            return;
+        }
         if (str_starts(s->command, "bad-"))
             misbehave(s->command);
         if (strcmp(s->command, "die-early") == 0)

@@ -268,7 +268,9 @@ static enum step in_open(struct session *s)
     default: return session_fail(s, PROBLEM_CHANNEL_REFUSED, "%s", sshio_error(s->io));
     }
     s->result.timing.open = session_elapsed_us(s);
-    return session_move(s, S_REQUEST);
+    session_move(s, S_REQUEST);
+    s->ops->authenticated(s->user);
+    return STEP_NEXT;
 }
 
 static enum step in_request(struct session *s)

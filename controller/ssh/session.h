@@ -86,8 +86,9 @@ struct session_ops {
      * state has the connect budget as its bound; time that the answer takes counts). A scan wants
      * no answer. */
     void (*hostkey)(void *user, const char *key_type, const void *blob, size_t len);
-    /* The login is complete: this connection counts no longer against the server's limit. A link
-     * can be gone through from now on. */
+    /* The login is complete and this connection counts no longer against the server's limit: sshd
+     * says yes to us before it tells its listener, and opens a channel only after. So this comes
+     * with the channel; for a link, which has none, with the login: it can be gone through. */
     void (*authenticated)(void *user);
     /* The exec request is about to go out: from here on the command may have run. */
     void (*sent)(void *user);

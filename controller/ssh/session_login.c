@@ -95,8 +95,8 @@ static enum step authenticated(struct session *s)
     if (s->kind == SESSION_LINK) {
         s->budget_due_ms = 0;
         session_set_deadline(s);
+        s->ops->authenticated(s->user);
     }
-    s->ops->authenticated(s->user);
     return STEP_NEXT;
 }
 

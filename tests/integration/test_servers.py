@@ -69,7 +69,7 @@ class Servers(MusterCase):
         """Ten addresses of one server would be ten servers to us; one address is one: at most eight
         logins at a time, so that a server of MaxStartups 10 drops nobody."""
         f = self.fleet()
-        h = f.sshd('one', config=['MaxStartups 9:100:9'])[0]
+        h = f.sshd('one', max_startups='9:100:9')[0]
         for i in range(2, 41):
             twin = f._add([f'one{i}'], 'one', [h.address], h.port, 'openssh', h.key, 'none')[0]
             self.assertEqual(twin.port, h.port)

@@ -8,6 +8,7 @@
 
 #include <sodium.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
@@ -25,6 +26,7 @@ struct work {
     struct target_config *config;
     struct trust *trust; /* the keys on record, and where new ones go */
     struct expect *expect;
+    struct authorities *authorities;
     struct found found;
     struct err failed; /* of the report, told after the run */
 };
@@ -73,6 +75,8 @@ static enum rc open_index(struct work *w, struct err *e)
         rc = target_config_trust(w->config, w->trust, e);
     if (rc == RC_OK && w->o->keyscan.verify.count > 0)
         rc = expect_new(&w->expect, &w->o->keyscan.verify, e);
+    if (rc == RC_OK)
+        rc = authorities_new(&w->authorities, &w->o->keyscan.ca, e);
     return rc;
 }
 
@@ -93,6 +97,9 @@ static void report(void *user)
     enum rc rc = w->found.nomem ? err_nomem(e) : judge_found(&w->found, w->trust, e);
     if (rc == RC_OK && w->expect != NULL)
         rc = expect_judge(w->expect, &w->found, e);
+    if (rc == RC_OK)
+        rc = authorities_judge(w->authorities, w->trust, &w->found, w->o->connect_timeout_ms,
+                               clock_wall_us() / 1000000, e);
     if (rc == RC_OK && w->o->output.mode != OUTPUT_NONE)
         report_found(&w->found, w->o, e);
 }
@@ -132,7 +139,7 @@ static enum rc scan(struct work *w, struct pool *pool, int *code, struct err *e)
 static int verdict(const struct found *f, uint32_t changed_left)
 {
     for (uint32_t i = 0; i < f->count; i++)
-        if (found_is_refused(&f->hosts[i]))
+        if (found_is_refused(&f->hosts[i]) || found_is_uncertified(&f->hosts[i]))
             return 2;
     return changed_left > 0 ? 2 : 0;
 }
@@ -204,6 +211,7 @@ int cmd_keyscan(struct options *o)
     }
     found_fini(&w.found);
     expect_free(w.expect);
+    authorities_free(w.authorities);
     trust_close(w.trust);
     target_config_free(w.config);
     mem_free(w.targets);

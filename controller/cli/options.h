@@ -83,6 +83,7 @@ enum keyscan_types { KEYSCAN_ED25519 = 1, KEYSCAN_ECDSA = 2, KEYSCAN_RSA = 4 };
 struct keyscan_options {
     uint32_t types;        /* --types: enum keyscan_types; 0: all */
     struct strings verify; /* --verify */
+    struct strings ca;     /* --ca */
     bool only_verified, replace, forget, hash;
 };
 

@@ -51,12 +51,11 @@ enum rc keyscan_settle(struct options *o, struct err *e)
         return err_set(e, RC_USAGE,
                        "both -w and the pattern '%.60s': with -w there is no PATTERN (-l narrows)",
                        o->pattern);
-    if (k->forget &&
-        (k->replace || k->only_verified || k->hash || k->verify.count > 0 || k->types != 0))
-        return err_set(e, RC_USAGE,
-                       "--forget takes keys out and looks at none: leave out --types, --verify, "
-                       "--only-verified, --replace and --hash");
-    if (k->only_verified && k->verify.count == 0)
-        return err_set(e, RC_USAGE, "--only-verified: against what? --verify FILE");
+    if (k->forget && (k->replace || k->only_verified || k->hash || k->verify.count > 0 ||
+                      k->ca.count > 0 || k->types != 0))
+        return err_set(
+            e, RC_USAGE,
+            "--forget takes keys out and looks at none: leave out --types, --verify, --ca, "
+            "--only-verified, --replace and --hash");
     return settle_form(o, e);
 }

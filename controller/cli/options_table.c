@@ -229,6 +229,10 @@ const struct option_def option_table[] = {
      AT(keyscan.verify), 0, 0, "@file",
      "Compare with keys that came another way: lines of known_hosts, of ssh-keyscan or of "
      "ssh-keygen -l, or HOST SHA256:FINGERPRINT; may be repeated"},
+    {0, "ca", "FILE", GROUP_KEYSCAN, V_KEYSCAN, OPTION_REPEAT | OPTION_PATH, set_list,
+     AT(keyscan.ca), 0, 0, "@file",
+     "Public keys of authorities that sign host certificates, besides the @cert-authority lines on "
+     "record; may be repeated"},
     {0, "only-verified", NULL, GROUP_KEYSCAN, V_KEYSCAN, 0, set_flag, AT(keyscan.only_verified), 0, 0,
      "", "Record only keys that were verified, none on first use"},
     {0, "replace", NULL, GROUP_KEYSCAN, V_KEYSCAN, 0, set_flag, AT(keyscan.replace), 0, 0, "",

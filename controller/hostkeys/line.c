@@ -280,7 +280,7 @@ static char lower(char c)
 }
 
 /* One pattern with * and ?: going back only to the last star keeps it at length times length. */
-static bool pattern_matches(const char *p, size_t pn, const char *s, size_t sn)
+bool line_pattern_matches(const char *p, size_t pn, const char *s, size_t sn)
 {
     size_t i = 0, j = 0, star = SIZE_MAX, mark = 0;
     while (j < sn) {
@@ -313,7 +313,7 @@ bool line_list_matches(const char *list, size_t len, const char *host, size_t ho
         const char *pattern = list + at + negated;
         if (n - negated >= SSH_MAX_PATTERN)
             return false;
-        if (pattern_matches(pattern, n - negated, host, host_len)) {
+        if (line_pattern_matches(pattern, n - negated, host, host_len)) {
             if (negated)
                 return false;
             found = true;

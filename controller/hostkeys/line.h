@@ -62,6 +62,9 @@ enum line_kind line_parse(const char *text, size_t len, struct line_parts *parts
  * that begins with ! and matches rules the line out; case does not matter. */
 bool line_list_matches(const char *list, size_t len, const char *host, size_t host_len);
 
+/* One pattern with * and ?, against a name in lower case; case of the pattern does not matter. */
+bool line_pattern_matches(const char *pattern, size_t len, const char *name, size_t name_len);
+
 /* Is the list nothing but names, so that it can be looked up instead of matched? */
 bool line_list_is_plain(const char *list, size_t len);
 

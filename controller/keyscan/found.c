@@ -88,3 +88,13 @@ bool found_is_refused(const struct found_host *h)
             return true;
     return false;
 }
+
+bool found_is_uncertified(const struct found_host *h)
+{
+    bool missing = false, good = false;
+    for (unsigned i = 0; i < h->key_count; i++) {
+        missing |= h->keys[i].proof == PROOF_MISSING;
+        good |= h->keys[i].proof == PROOF_VERIFIED;
+    }
+    return missing && !good;
+}

@@ -34,6 +34,7 @@ static enum rc judge_key(struct found *f, struct found_key *k, const struct host
 {
     k->state = state_of(a->verdict);
     k->further = a->verdict == HOSTKEYS_OTHER; /* until the host's other keys are known */
+    k->line_until = a->verdict == HOSTKEYS_MATCH ? a->until : 0;
     k->expired = a->verdict == HOSTKEYS_EXPIRED;
     k->where = arena_strdup(&f->arena, a->where);
     k->recorded = arena_strdup(&f->arena, a->recorded[0] != '\0' ? a->recorded : a->types);

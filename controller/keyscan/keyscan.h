@@ -34,6 +34,8 @@ enum key_proof {
     PROOF_NONE,     /* nothing but the host's own word: first use */
     PROOF_VERIFIED, /* `by` says the same */
     PROOF_DENIED,   /* `by` says otherwise */
+    PROOF_MISSING,  /* an authority answers for the host, and no good certificate covers this key:
+                       `by` says why; not to be recorded */
     PROOF_COUNT
 };
 
@@ -49,6 +51,7 @@ struct found_key {
     const char *recorded; /* what is on record instead, for people; CHANGED */
     const char *by;       /* what verified or denied it: "keys.txt:3"; "" */
     int64_t until;        /* when the proof ends, seconds since 1970; 0: never */
+    int64_t line_until;   /* KNOWN: when the line that knows it ends; 0: never */
 };
 
 struct found_host {
@@ -81,6 +84,8 @@ char *found_print(char *dst, const struct found_key *k);
 bool found_is_changed(const struct found_host *h);
 /* One of them is revoked or denied: nothing of the host is ever recorded. */
 bool found_is_refused(const struct found_host *h);
+/* An authority answers for it, and none of its keys has a good certificate. */
+bool found_is_uncertified(const struct found_host *h);
 
 /* Sets the state of each key, by the files of its host. RC_OK, RC_NOMEM. */
 enum rc judge_found(struct found *f, const struct trust *t, struct err *e);
@@ -95,6 +100,24 @@ enum rc expect_new_text(struct expect **out, const char *name, const char *text,
 void expect_free(struct expect *x); /* NULL is fine */
 /* Sets the proof of each key that it knows something about. RC_OK, RC_NOMEM. */
 enum rc expect_judge(const struct expect *x, struct found *f, struct err *e);
+
+/* Host certificates. `from`: files of --ca (public keys of authorities, for every host; or lines
+ * with
+ * @cert-authority); the @cert-authority lines of known_hosts count too. Asks OpenSSH's ssh-keyscan,
+ * which libssh cannot replace here, for the certificates of the hosts that an authority answers for
+ * and that are not verified yet, and judges them at time now_s. bound_ms: for each host. RC_OK also
+ * when none could be had (`by` says why); RC_CONFIG for a file of --ca; RC_SYS, RC_NOMEM. Blocks.
+ */
+struct authorities;
+enum rc authorities_new(struct authorities **out, const struct strings *files, struct err *e);
+void authorities_free(struct authorities *a); /* NULL is fine */
+enum rc authorities_judge(const struct authorities *a, const struct trust *t, struct found *f,
+                          uint64_t bound_ms, int64_t now_s, struct err *e);
+/* certs_fetch.c: what it prints for these hosts (numbers in f), all on one port, of these types of
+ * key (-t): lines of TYPE and CERTIFICATE. RC_OK, RC_NOTFOUND (no ssh-keyscan), RC_SYS, RC_NOMEM.
+ */
+enum rc certs_fetch(const struct found *f, const uint32_t *hosts, size_t count, const char *types,
+                    uint64_t bound_ms, struct buf *out, struct err *e);
 
 /* Shows all in o->output.mode on standard output. RC_OK, RC_NOMEM, RC_SYS. */
 enum rc report_found(const struct found *f, const struct options *o, struct err *e);

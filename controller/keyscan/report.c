@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "common/num.h"
 #include "common/str.h"
@@ -41,7 +42,7 @@ typedef bool key_test(const struct found_key *k);
 
 static bool is_new(const struct found_key *k)
 {
-    return k->state == KEY_NEW && k->proof != PROOF_DENIED;
+    return k->state == KEY_NEW && k->proof != PROOF_DENIED && k->proof != PROOF_MISSING;
 }
 static bool is_known(const struct found_key *k)
 {
@@ -58,6 +59,11 @@ static bool is_revoked(const struct found_key *k)
 static bool is_denied(const struct found_key *k)
 {
     return k->proof == PROOF_DENIED && k->state != KEY_REVOKED && k->state != KEY_CHANGED;
+}
+
+static bool is_missing(const struct found_key *k)
+{
+    return k->proof == PROOF_MISSING && k->state == KEY_NEW;
 }
 
 struct part {
@@ -102,10 +108,18 @@ static void put_reason(struct text *t, const struct found_key *k, size_t indent)
         text_puts(t, "  revoked at ");
         text_escape_str(t, k->where);
     }
-    if (k->proof == PROOF_NONE)
+    static const char *const words[PROOF_COUNT] = {[PROOF_NONE] = "  ",
+                                                   [PROOF_VERIFIED] = "  verified by ",
+                                                   [PROOF_DENIED] = "  not what stands in ",
+                                                   [PROOF_MISSING] = "  "};
+    if (*k->by == '\0')
         return;
-    text_puts(t, k->proof == PROOF_VERIFIED ? "  verified by " : "  not what stands in ");
+    text_puts(t, words[k->proof]);
     text_escape_str(t, k->by);
+    if (k->proof == PROOF_VERIFIED && k->until != 0) {
+        char when[32];
+        text_printf(t, ", until %.10s", clock_rfc3339(when, sizeof when, k->until * 1000000));
+    }
 }
 
 static void put_keys(const struct found *f, key_test *test, struct text *t)
@@ -193,6 +207,8 @@ static enum rc put_group(const struct found *f, const struct options *o, struct 
 {
     static const struct part parts[] = {
         {"new key", "new keys", is_new, TEXT_BOLD, true},
+        {"key without a good certificate", "keys without a good certificate", is_missing,
+         TEXT_YELLOW, false},
         {"key on record", "keys on record", is_known, TEXT_GREEN, true},
         {"CHANGED key", "CHANGED keys", is_changed, TEXT_RED, false},
         {"REVOKED key", "REVOKED keys", is_revoked, TEXT_RED, false},

@@ -9,8 +9,10 @@
 
 static const char *const states[KEY_STATE_COUNT] = {
     [KEY_NEW] = "new", [KEY_KNOWN] = "known", [KEY_CHANGED] = "changed", [KEY_REVOKED] = "revoked"};
-static const char *const proofs[PROOF_COUNT] = {
-    [PROOF_NONE] = "none", [PROOF_VERIFIED] = "verified", [PROOF_DENIED] = "denied"};
+static const char *const proofs[PROOF_COUNT] = {[PROOF_NONE] = "none",
+                                                [PROOF_VERIFIED] = "verified",
+                                                [PROOF_DENIED] = "denied",
+                                                [PROOF_MISSING] = "uncertified"};
 
 static const char *status_of(const struct found_host *h)
 {

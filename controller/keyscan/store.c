@@ -38,7 +38,16 @@ static bool is_in(const char *where, const char *path)
 
 static bool is_wanted(const struct store *s, const struct found_key *k)
 {
+    if (k->proof == PROOF_MISSING)
+        return false;
     return k->proof == PROOF_VERIFIED || !s->o->keyscan.only_verified;
+}
+
+/* A line with an end, of a key that is good for longer by now. */
+static bool is_renewed(const struct found_key *k)
+{
+    return k->state == KEY_KNOWN && k->line_until != 0 && k->proof == PROOF_VERIFIED &&
+           (k->until == 0 || k->until > k->line_until);
 }
 
 static void add_edit(struct store *s, const struct found_host *h, const struct found_key *k)
@@ -57,11 +66,13 @@ static void add_edit(struct store *s, const struct found_host *h, const struct f
 static void add_new(struct store *s, const struct found_host *h, const struct found_key *k)
 {
     s->verified += k->proof == PROOF_VERIFIED;
-    if (k->expired && is_in(k->where, s->path)) {
+    if ((k->expired || is_renewed(k)) && is_in(k->where, s->path)) {
         s->renewed++;
         add_edit(s, h, k);
         return;
     }
+    if (k->state == KEY_KNOWN) /* in a file that is not ours to write */
+        return;
     s->adds[s->add_count++] = (struct hostkeys_entry){.host = h->target->key_name,
                                                       .port = found_port(h->target),
                                                       .key_type = k->type,
@@ -75,7 +86,7 @@ static void choose_new(struct store *s, const struct found_host *h)
 {
     size_t before = s->add_count + s->renewed;
     for (unsigned i = 0; i < h->key_count; i++)
-        if (h->keys[i].state == KEY_NEW && is_wanted(s, &h->keys[i]))
+        if ((h->keys[i].state == KEY_NEW && is_wanted(s, &h->keys[i])) || is_renewed(&h->keys[i]))
             add_new(s, h, &h->keys[i]);
     s->hosts += s->add_count + s->renewed > before;
 }

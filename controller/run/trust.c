@@ -182,7 +182,7 @@ static void decide(const struct question *q, struct trust_answer *a)
     case HOSTKEYS_CA_ONLY:
         a->problem = PROBLEM_HOST_KEY_CA;
         snprintf(a->detail, sizeof a->detail,
-                 "%s trusts a host CA, which this SSH library cannot check; record the key itself "
+                 "%s trusts a host CA: muster keyscan checks the certificate and records the key "
                  "(%s)",
                  q->found.where, print);
         break;

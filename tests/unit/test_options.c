@@ -224,8 +224,8 @@ CHECK(is_vault_value, o->vault_action == VAULT_ENCRYPT && IS(o->vault_name, "db"
                           IS(o->vault_like, "v.yml") && o->words.count == 0)
 CHECK(is_keyscan, o->verb == VERB_KEYSCAN && IS(o->pattern, "web") &&
                       o->keyscan.types == (KEYSCAN_RSA | KEYSCAN_ED25519) &&
-                      o->keyscan.verify.count == 2 && o->keyscan.only_verified &&
-                      o->keyscan.replace && o->keyscan.hash && o->yes)
+                      o->keyscan.verify.count == 2 && o->keyscan.ca.count == 1 &&
+                      o->keyscan.only_verified && o->keyscan.replace && o->keyscan.hash && o->yes)
 CHECK(is_keyscan_forget, o->verb == VERB_KEYSCAN && o->keyscan.forget && o->hosts_exprs.count == 1)
 CHECK(is_vault_stdin, o->vault_action == VAULT_VIEW && o->words.count == 0)
 
@@ -462,7 +462,6 @@ static void test_wrong_lines(void **state)
         {"muster keyscan web -- x", "takes no command"},
         {"muster keyscan --types dsa web", "none of ed25519, ecdsa and rsa"},
         {"muster keyscan --types ed25519,,rsa web", "'' is none of"},
-        {"muster keyscan --only-verified web", "against what?"},
         {"muster keyscan --forget --replace web", "looks at none"},
         {"muster keyscan -o stream web", "keyscan is shown as"},
         {"muster vault", "which action? muster vault encrypt, decrypt"},

@@ -196,6 +196,9 @@ static void print_target(const struct target *t)
     char text[2048], line[8192];
     if (t->bad != NULL)
         snprintf(text, sizeof text, "%s  cannot be used: %s", t->host->name, t->bad);
+    else if (t->openssh != NULL)
+        snprintf(text, sizeof text, "%s  %s@%s port %u, by OpenSSH's ssh (%s)", t->host->name,
+                 t->user, t->address, t->port, t->openssh);
     else
         snprintf(text, sizeof text, "%s  %s@%s port %u, %u key%s", t->host->name, t->user,
                  t->address, t->port, t->key_count, t->key_count == 1 ? "" : "s");

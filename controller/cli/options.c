@@ -23,6 +23,7 @@ static void set_defaults(struct options *o)
     arena_init(&o->arena);
     buf_init(&o->text, TEXT_MAX);
     o->connect_timeout_ms = 10000;
+    o->openssh_max = 64;
     o->timeout_ms = 300000;
     o->fanout = 256;
     o->retries = 2;

@@ -109,6 +109,8 @@ struct options {
     struct strings ssh_words;   /* those of them that no option of ours stands for */
     const char *host_key_alias; /* -O HostKeyAlias, or NULL */
     const char *ssh_config;     /* --ssh-config FILE or "none"; NULL: the user's and the system's */
+    bool no_openssh;            /* --no-openssh */
+    uint32_t openssh_max;       /* --openssh-max: processes at once */
     /* Typed, or of the run that is repeated: ssh_config does not count then. */
     bool known_hosts_given, host_keys_given, connect_timeout_given;
     /* run */

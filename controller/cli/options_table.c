@@ -70,6 +70,12 @@ const struct option_def option_table[] = {
      "User= Port= IdentityFile= UserKnownHostsFile= StrictHostKeyChecking= HostKeyAlias= "
      "ConnectTimeout= HostName= ProxyJump= ProxyCommand= AddressFamily= GlobalKnownHostsFile=",
      "A word of ssh_config(5), as ssh -o takes it: User, Port, IdentityFile and the like"},
+    {0, "openssh-max", "N", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_u32,
+     AT(openssh_max), 1, 1000, "",
+     "Processes of OpenSSH's ssh at once (64), for hosts that only it can reach: ProxyCommand, "
+     "GSSAPI, security keys, host certificates"},
+    {0, "no-openssh", NULL, GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_flag,
+     AT(no_openssh), 0, 0, "", "Start no ssh: such hosts are bad-target"},
     {0, "ssh-word", "KEY=VALUE", GROUP_CONNECT, V_REACH,
      OPTION_REPEAT | OPTION_REPLAY | OPTION_HIDDEN, set_list, AT(ssh_words), 0, 0, "",
      "A word of ssh_config that no option of ours stands for"},

@@ -102,7 +102,7 @@ enum retry_class {
     X(PROBLEM_HOST_KEY_EXPIRED, "host-key-expired", STATUS_HOST_KEY, RETRY_NEVER,                  \
       "the certificate that vouched for the key on record has expired")                            \
     X(PROBLEM_HOST_KEY_CA, "host-key-ca-only", STATUS_HOST_KEY, RETRY_NEVER,                       \
-      "only a @cert-authority line is on record; muster keyscan checks the host's certificate")    \
+      "only a @cert-authority line is on record, and no certificate was checked for it")           \
     X(PROBLEM_AUTH_DENIED, "auth-denied", STATUS_AUTH_FAILED, RETRY_NEVER,                         \
       "the server refused every key or password we have for it")                                   \
     X(PROBLEM_AUTH_NO_METHOD, "auth-no-method", STATUS_AUTH_FAILED, RETRY_NEVER,                   \

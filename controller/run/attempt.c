@@ -211,6 +211,18 @@ static bool hand_over(struct attempt *a)
     return false;
 }
 
+static void start_fallback(struct attempt *a)
+{
+    struct err e = {0};
+    a->state = ATTEMPT_WORKING;
+    a->phase = PHASE_CONNECT;
+    enum rc rc = fallback_start(a->run, a, budget_left(a), &e);
+    if (rc == RC_CONFIG || rc == RC_LIMIT)
+        fail(a, PROBLEM_BAD_TARGET, PHASE_RESOLVE, "%s", e.msg);
+    else if (rc != RC_OK)
+        fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_CONNECT, "%s", e.msg);
+}
+
 /* Is it this address that failed, and is there another? */
 static bool next_address(const struct attempt *a, const struct session_result *res)
 {
@@ -333,11 +345,14 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
     } else if (next_address(a, result)) {
         a->addr_next++;
         enter_gate(a);
+    } else if (fallback_serves(r, a, result)) {
+        start_fallback(a);
     } else if (scan_goes_on(a, result) || moves_on(a, result)) {
         enter_gate(a);
     } else {
         struct outcome o = result->outcome;
         scan_settle(a, &o);
+        fallback_settle(a, &o);
         finish(a, &o, &result->timing, result->server_banner);
     }
     run_pump(r);
@@ -490,6 +505,10 @@ void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t bud
     list_add(r, a);
     output_started(r->output, target, number);
     const char *bad = target_of(a)->bad;
+    if (bad == NULL && target_of(a)->openssh != NULL) {
+        start_fallback(a);
+        return;
+    }
     if (bad == NULL) {
         start_lookup(a);
         return;
@@ -506,7 +525,7 @@ void attempt_cancel(struct run *r, uint32_t target, enum problem why)
     a->cancelled = true;
     a->why = why;
     if (a->state == ATTEMPT_WORKING && a->job != 0) {
-        pool_cancel(r->pool, a->job, why, false);
+        fallback_or_pool_cancel(r, a, why);
         return;
     }
     enum phase phase = a->state == ATTEMPT_RESOLVING ? PHASE_RESOLVE : PHASE_CONNECT;

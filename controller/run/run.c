@@ -108,6 +108,8 @@ static void apply_stall(struct run *r)
         pool_pause(r->pool);
     else
         pool_resume(r->pool);
+    if (r->openssh != NULL)
+        (r->stalled ? openssh_pause : openssh_resume)(r->openssh);
     run_event(r, &(struct sched_event){.type = r->stalled ? SCHED_EV_PAUSE : SCHED_EV_RESUME});
     run_pump(r);
 }
@@ -189,6 +191,7 @@ static void begin_close(struct run *r)
     if (r->resolver != NULL)
         resolver_close(r->resolver, NULL, NULL);
     trust_close(r->trust);
+    openssh_close(r->openssh);
     if (r->pool_attached)
         pool_close(r->pool, NULL, NULL);
     if (r->out != NULL)

@@ -9,6 +9,7 @@
 
 #include <uv.h>
 
+#include "controller/openssh/openssh.h"
 #include "controller/output/outdir.h"
 #include "controller/output/output.h"
 #include "controller/output/progress.h"
@@ -55,6 +56,7 @@ struct attempt {
     uint8_t type_at;             /* a scan: its handshakes so far */
     bool has_key;                /* a scan: one of them brought a key */
     bool asked_again;            /* a scan: the present handshake is the second for its kind */
+    bool openssh;                /* its job is OpenSSH's ssh, not a worker's */
     struct ending ending;        /* once it has ended */
     struct attempt *prev, *next; /* in the run's list of what runs, oldest first */
 };
@@ -84,6 +86,7 @@ struct run {
     struct sched *sched;
     struct gate *gate;
     struct pool *pool;
+    struct openssh *openssh; /* made for the first host that needs it; NULL until then */
     struct resolver *resolver;
     struct trust *trust;
     struct output *output;
@@ -131,6 +134,19 @@ void attempt_check_lookups(struct run *r); /* ends look-ups that are past their 
 void attempt_on_trust(void *user, uint64_t job, const struct trust_answer *answer);
 extern const struct pool_ops attempt_pool_ops;
 void attempts_free(struct run *r);
+
+/* fallback.c */
+/* Gives the attempt a job that is a process of OpenSSH's ssh. RC_OK, or why not (RC_CONFIG,
+ * RC_LIMIT: the host cannot be handed to ssh): no callback comes then. */
+enum rc fallback_start(struct run *r, struct attempt *a, uint64_t budget_ms, struct err *e);
+/* Cancels its job, whoever has it. */
+void fallback_or_pool_cancel(struct run *r, const struct attempt *a, enum problem why);
+/* Its end is one that OpenSSH's ssh can do better: a host that only a CA vouches for. */
+bool fallback_serves(const struct run *r, const struct attempt *a,
+                     const struct session_result *res);
+
+/* The end of an attempt that fallback_serves sent there. */
+void fallback_settle(const struct attempt *a, struct outcome *o);
 
 /* scan.c: both do nothing in a run that is no scan. */
 /* A handshake has ended: is there another to make? One that only found no key of its kind is no

@@ -162,6 +162,19 @@ static enum rc refuse_unsupported(struct target *t, const struct inventory *inv,
                     connection);
 }
 
+static void note_dial(struct target *t, const struct target_defaults *d,
+                      const struct target_given *given, const struct keys *keys)
+{
+    t->dial = (struct target_dial){
+        .host = t->address,
+        .user = given->user ? t->user : NULL,
+        .port = given->port ? t->port : 0,
+        .alias = given->alias ? t->key_name : NULL,
+        .key = given->keys && t->key_count > 0 ? target_config_keep(d->config, keys, t->keys[0])
+                                               : NULL,
+    };
+}
+
 /* What neither the command line nor a variable gave: ssh_config's word, or the default. */
 static enum rc complete(struct target *t, const struct target_defaults *d, struct keys *keys,
                         struct arena *arena, struct err *e)
@@ -178,6 +191,7 @@ static enum rc complete(struct target *t, const struct target_defaults *d, struc
     }
     if (d->config == NULL || t->bad != NULL)
         return RC_OK;
+    note_dial(t, d, &given, keys);
     return target_config_apply(d->config, t, &given, keys, arena, e);
 }
 

@@ -22,6 +22,15 @@
 
 struct target_config;
 
+/* What ssh is told beside its own files; all of it is what a stronger source than they gave. */
+struct target_dial {
+    const char *host;  /* the name to dial: ansible_host or the name */
+    const char *user;  /* NULL: ssh_config's */
+    uint16_t port;     /* 0: ssh_config's */
+    const char *key;   /* a file, or NULL */
+    const char *alias; /* HostKeyAlias, or NULL */
+};
+
 struct target {
     const struct inv_host *host;
     const char *address;  /* what is resolved: HostName, ansible_host, or the name */
@@ -35,6 +44,8 @@ struct target {
     uint8_t family;          /* AF_INET or AF_INET6: addresses of this one only; 0: any */
     uint64_t connect_ms;     /* its own bound in place of --connect-timeout; 0: that */
     struct trust_rule trust; /* which known_hosts files and which policy */
+    const char *openssh;     /* why OpenSSH's ssh is to reach it (one line), or NULL */
+    struct target_dial dial; /* how ssh is to be called for it */
     const char *bad;         /* why it cannot be used (bad-target), or NULL */
 };
 

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/map.h"
 #include "common/mem.h"
+#include "controller/openssh/openssh.h"
 #include "controller/sshconfig/algorithms.h"
 #include "controller/sshconfig/sshconfig.h"
 #include "controller/sshconfig/tokens.h"
@@ -38,10 +39,14 @@ struct target_config {
     size_t set_count, set_cap;
     const char *home, *local_user, *local_host;
     uint64_t longest_ms;
+    char openssh[256];        /* path of ssh; "": there is none, or it may not be used */
+    char ssh_file[512];       /* for its -F; "": none is needed */
     bool said[SSHWORD_COUNT]; /* a word that we cannot follow was spoken of */
 };
 
-#define NO_KEY ((void *)-1)
+#define NO_KEY       ((void *)-1)
+#define SECURITY_KEY ((uintptr_t)-2)
+enum { SK_KEY = -2 };
 
 static const char *env_get(const char *name)
 {
@@ -85,6 +90,41 @@ static enum rc load_files(struct target_config *tc, struct err *e)
     return rc == RC_OK ? load_default(tc, "/etc/ssh/ssh_config", false, e) : rc;
 }
 
+/* ssh goes by the account's home and not by $HOME: where they differ it is told what to read. */
+static void find_openssh(struct target_config *tc)
+{
+    const struct passwd *pw = getpwuid(geteuid());
+    const char *named = tc->options->ssh_config;
+    char own[sizeof tc->ssh_file];
+    openssh_find(tc->openssh, sizeof tc->openssh, NULL);
+    snprintf(own, sizeof own, "%s/.ssh/config", tc->home);
+    if (named != NULL)
+        snprintf(tc->ssh_file, sizeof tc->ssh_file, "%s", named);
+    else if (pw == NULL || strcmp(pw->pw_dir, tc->home) != 0)
+        snprintf(tc->ssh_file, sizeof tc->ssh_file, "%s", access(own, R_OK) == 0 ? own : "none");
+}
+
+bool target_config_has_openssh(const struct target_config *tc)
+{
+    return tc->openssh[0] != '\0';
+}
+
+const char *target_config_openssh(const struct target_config *tc)
+{
+    return tc->openssh;
+}
+
+const char *target_config_file(const struct target_config *tc)
+{
+    return tc->ssh_file[0] != '\0' ? tc->ssh_file : NULL;
+}
+
+const char *target_config_keep(struct target_config *tc, const struct keys *keys, unsigned id)
+{
+    const char *path = id < keys->count ? keys->items[id].path : NULL;
+    return path != NULL ? arena_strdup(&tc->arena, path) : NULL;
+}
+
 enum rc target_config_new(struct target_config **out, const struct options *o, struct err *e)
 {
     struct target_config *tc = mem_calloc(1, sizeof *tc);
@@ -101,6 +141,8 @@ enum rc target_config_new(struct target_config **out, const struct options *o, s
         rc = sshconfig_add_option(tc->files, o->ssh_words.items[i], e);
     if (rc == RC_OK)
         rc = load_files(tc, e);
+    if (rc == RC_OK && !o->no_openssh)
+        find_openssh(tc);
     if (rc != RC_OK) {
         target_config_free(tc);
         return rc;
@@ -152,6 +194,25 @@ __attribute__((format(printf, 2, 3))) static enum rc mark_bad(struct applying *a
     return ap->t->bad != NULL ? RC_OK : RC_NOMEM;
 }
 
+/* The host goes to OpenSSH's ssh, or nowhere. */
+__attribute__((format(printf, 2, 3))) static enum rc use_openssh(struct applying *ap,
+                                                                 const char *fmt, ...)
+{
+    char why[300];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(why, sizeof why, fmt, args);
+    va_end(args);
+    if (ap->tc->options->verb == VERB_KEYSCAN)
+        return mark_bad(ap, "%s: only OpenSSH's ssh can do that, and it collects no keys", why);
+    if (!target_config_has_openssh(ap->tc))
+        return mark_bad(ap, "%s: only OpenSSH's ssh can do that, and %s", why,
+                        ap->tc->options->no_openssh ? "--no-openssh was given"
+                                                    : "there is no ssh on PATH");
+    ap->t->openssh = arena_strdup(ap->arena, why);
+    return ap->t->openssh != NULL ? RC_OK : RC_NOMEM;
+}
+
 static enum rc take_names(struct applying *ap)
 {
     const struct sshconfig_answer *a = ap->a;
@@ -170,6 +231,20 @@ static enum rc take_names(struct applying *ap)
     return t->address != NULL ? RC_OK : RC_NOMEM;
 }
 
+/* Does PATH.pub say that the key lives in a security key (FIDO)? */
+static bool keyfile_is_security(const char *path)
+{
+    char name[MAX_PATH + 8], head[16] = "";
+    snprintf(name, sizeof name, "%s.pub", path);
+    FILE *f = fopen(name, "re");
+    if (f == NULL)
+        return false;
+    bool is = fgets(head, sizeof head, f) != NULL &&
+              (strncmp(head, "sk-ssh-", 7) == 0 || strncmp(head, "sk-ecdsa-", 9) == 0);
+    fclose(f);
+    return is;
+}
+
 /* An identity's number in the keys: read once per path, whatever the number of hosts. A file that
  * is not there is passed over as ssh does; one that cannot be used is spoken of once. */
 static enum rc find_key(struct applying *ap, const char *path, int *id)
@@ -183,16 +258,21 @@ static enum rc find_key(struct applying *ap, const char *path, int *id)
         const char *copy = arena_strdup(&tc->arena, path);
         if (copy == NULL)
             return RC_NOMEM;
-        enum rc rc = keys_add(ap->keys, path, &number, &e);
+        bool security = keyfile_is_security(path);
+        enum rc rc = security ? RC_NOTFOUND : keys_add(ap->keys, path, &number, &e);
         if (rc == RC_NOMEM)
             return rc;
         if (rc != RC_OK && rc != RC_NOTFOUND)
             log_warn("key left out: %s", e.msg);
-        known = rc == RC_OK ? (void *)(uintptr_t)(number + 1) : NO_KEY;
+        known = security      ? (void *)SECURITY_KEY
+                : rc == RC_OK ? (void *)(uintptr_t)(number + 1)
+                              : NO_KEY;
         if (map_puts(&tc->key_ids, copy, known) != 0)
             return RC_NOMEM;
     }
-    if (known != NO_KEY)
+    if (known == (void *)SECURITY_KEY)
+        *id = SK_KEY;
+    else if (known != NO_KEY)
         *id = (int)((uintptr_t)known - 1);
     return RC_OK;
 }
@@ -220,6 +300,7 @@ static enum rc take_keys(struct applying *ap)
 {
     const struct sshconfig_answer *a = ap->a;
     struct buf path;
+    bool security = false;
     enum rc rc = RC_OK;
     if (ap->given->keys || a->identity_count == 0)
         return RC_OK;
@@ -233,10 +314,16 @@ static enum rc take_keys(struct applying *ap)
         if (rc != RC_OK || ap->t->bad != NULL)
             break;
         rc = find_key(ap, buf_cstr(&path), &id);
-        if (rc == RC_OK && id >= 0)
+        if (rc == RC_OK && id == SK_KEY)
+            security = true;
+        else if (rc == RC_OK && id >= 0)
             add_key(ap->t, id);
     }
     buf_fini(&path);
+    /* A touch is wanted: only where no other key is there to log in with. */
+    if (rc == RC_OK && security && ap->t->key_count == 0 && ap->t->openssh == NULL &&
+        ap->tc->options->verb != VERB_KEYSCAN)
+        rc = use_openssh(ap, "the security key at %s", a->where[SSHWORD_IDENTITY_FILE]);
     return rc;
 }
 
@@ -393,19 +480,35 @@ static enum rc take_limits(struct applying *ap)
         return mark_bad(ap, "ssh_config refuses it at %s: %.200s", a->where[SSHWORD_REFUSE],
                         a->value[SSHWORD_REFUSE]);
     if (a->undecided != NULL)
-        return mark_bad(ap,
-                        "the Match at %s asks what only ssh knows (exec and its like), which this "
-                        "version cannot use",
-                        a->undecided);
+        return use_openssh(ap, "the Match at %s asks what only ssh knows", a->undecided);
     if (w != SSHWORD_COUNT)
-        return mark_bad(ap,
-                        "%s at %s: only OpenSSH's ssh can do that, which this version cannot use",
-                        sshword_name(w), a->where[w]);
+        return use_openssh(ap, "%s at %s", sshword_name(w), a->where[w]);
     if (!sshword_none(a->value[SSHWORD_PROXY_JUMP]))
         return mark_bad(
             ap, "it is behind a jump host (ProxyJump %.120s at %s), which this version cannot use",
             a->value[SSHWORD_PROXY_JUMP], a->where[SSHWORD_PROXY_JUMP]);
     return RC_OK;
+}
+
+static bool has_ticket(void)
+{
+    char path[64];
+    const char *cache = getenv("KRB5CCNAME");
+    snprintf(path, sizeof path, "/tmp/krb5cc_%u", (unsigned)getuid());
+    return (cache != NULL && *cache != '\0') || access(path, R_OK) == 0;
+}
+
+/* Files of the system often allow GSSAPI for every host: it counts where it is asked for first, and
+ * where we have no key but a ticket. */
+static enum rc take_gssapi(struct applying *ap)
+{
+    const char *order = ap->a->value[SSHWORD_PREFERRED];
+    bool on = sshword_yes(ap->a->value[SSHWORD_GSSAPI]);
+    bool first = order != NULL && strncasecmp(order, "gssapi-with-mic", 15) == 0;
+    bool only = ap->t->key_count == 0 && target_config_has_openssh(ap->tc) && has_ticket();
+    if (ap->tc->options->verb == VERB_KEYSCAN || ap->t->openssh != NULL || !on || !(first || only))
+        return RC_OK;
+    return use_openssh(ap, "GSSAPIAuthentication at %s", ap->a->where[SSHWORD_GSSAPI]);
 }
 
 /* Once per word: it is the file that is to be mended or known about, not each host. */
@@ -438,6 +541,8 @@ static enum rc apply(struct applying *ap)
     rc = take_limits(ap);
     if (rc == RC_OK && ap->t->bad == NULL)
         rc = take_keys(ap);
+    if (rc == RC_OK && ap->t->bad == NULL)
+        rc = take_gssapi(ap);
     if (rc == RC_OK && ap->t->bad == NULL)
         rc = take_known_hosts(ap);
     if (rc == RC_OK)

@@ -29,6 +29,16 @@ enum rc target_config_apply(struct target_config *tc, struct target *t,
                             const struct target_given *given, struct keys *keys,
                             struct arena *arena, struct err *e);
 
+/* A copy of a key file's name that outlives the keys; NULL without one (no memory too: ssh then has
+ * one key less to offer). */
+const char *target_config_keep(struct target_config *tc, const struct keys *keys, unsigned id);
+
+/* OpenSSH's ssh may be used: it is there, and --no-openssh was not given. */
+bool target_config_has_openssh(const struct target_config *tc);
+const char *target_config_openssh(const struct target_config *tc); /* its path, or "" */
+/* What ssh -F gets, so that it reads what we read; NULL: nothing, its own default is the same. */
+const char *target_config_file(const struct target_config *tc);
+
 /* Tells trust about the known_hosts files that some hosts have of their own (target.trust.set). */
 enum rc target_config_trust(const struct target_config *tc, struct trust *t, struct err *e);
 

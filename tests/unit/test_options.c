@@ -134,6 +134,7 @@ CHECK(is_key, o->keys.count == 1 && IS(o->keys.items[0], "k"))
 CHECK(is_known, o->known_hosts.count == 1 && IS(o->known_hosts.items[0], "kh"))
 CHECK(is_ssh_config, IS(o->ssh_config, "f") && o->ssh_words.count == 1 && o->port == 5 &&
                          IS(o->ssh_words.items[0], "Ciphers=x"))
+CHECK(is_openssh, o->no_openssh && o->openssh_max == 9)
 CHECK(is_known2, o->known_hosts.count == 2 && IS(o->known_hosts.items[1], "b"))
 CHECK(is_accept_new, o->host_keys == HOST_KEYS_ACCEPT_NEW)
 CHECK(is_off, o->host_keys == HOST_KEYS_OFF)
@@ -247,6 +248,7 @@ static const struct row rows[] = {
     {"muster run --key k web -- x", is_key},
     {"muster run -O IdentityFile=k web -- x", is_key},
     {"muster run --known-hosts kh web -- x", is_known},
+    {"muster run --openssh-max 9 --no-openssh web -- x", is_openssh},
     {"muster run -F f -O Ciphers=x -O Port=5 web -- x", is_ssh_config},
     {"muster run -O UserKnownHostsFile=kh web -- x", is_known},
     {"muster run --known-hosts a --known-hosts b web -- x", is_known2},

@@ -205,7 +205,7 @@ static const char ssh_config[] = "Host plain\n"
 
 static enum rc load_config(struct target_config **out, struct options *o, const char *path)
 {
-    *o = (struct options){.ssh_config = path, .connect_timeout_ms = 10000};
+    *o = (struct options){.ssh_config = path, .connect_timeout_ms = 10000, .no_openssh = true};
     return target_config_new(out, o, NULL);
 }
 

@@ -21,7 +21,8 @@ struct work {
     struct inventory *inventory;
     struct selection selection;
     struct arena arena;
-    struct keys keys; /* stays empty: a scan logs in nowhere */
+    struct keys keys; /* for bastions: a scan logs in to nobody else */
+    struct jumps jumps;
     struct target *targets;
     struct target_config *config;
     struct trust *trust; /* the keys on record, and where new ones go */
@@ -38,20 +39,30 @@ static enum rc make_targets(struct work *w, struct err *e)
     if (rc != RC_OK)
         return rc;
     d.host_key_alias = w->o->host_key_alias;
-    d.keys_given = true;
-    d.key_count = 0;
     rc = target_config_new(&w->config, w->o, e);
     if (rc != RC_OK)
         return rc;
     d.config = w->config;
+    rc = jumps_init(&w->jumps, w->o, &d, w->inventory, &w->keys, &w->arena, e);
+    if (rc != RC_OK)
+        return rc;
+    d.keys_given = true;
+    d.key_count = 0;
     w->targets = mem_calloc(w->selection.count, sizeof *w->targets);
     if (w->targets == NULL)
         return err_nomem(e);
-    for (size_t i = 0; rc == RC_OK && i < w->selection.count; i++)
+    for (size_t i = 0; rc == RC_OK && i < w->selection.count; i++) {
         rc = target_init(&w->targets[i], &d, w->inventory, w->selection.hosts[i], &w->keys,
                          &w->arena, e);
-    keys_fini(&w->keys);
-    keys_init(&w->keys);
+        if (rc == RC_OK)
+            rc = jumps_find(&w->jumps, &w->targets[i], e);
+    }
+    if (w->jumps.hop_count == 0 || w->o->keyscan.forget) {
+        keys_fini(&w->keys);
+        keys_init(&w->keys);
+    } else if (rc == RC_OK) {
+        rc = keys_unlock(&w->keys, e);
+    }
     /* A host's own bound may be longer than the default. */
     if (target_config_longest_ms(w->config) > w->o->connect_timeout_ms)
         w->o->connect_timeout_ms = target_config_longest_ms(w->config);
@@ -129,6 +140,7 @@ static enum rc scan(struct work *w, struct pool *pool, int *code, struct err *e)
                             .selection = &w->selection,
                             .targets = w->targets,
                             .config = w->config,
+                            .jumps = &w->jumps,
                             .keys = &w->keys,
                             .scan = &s,
                             .pool = pool};
@@ -214,6 +226,7 @@ int cmd_keyscan(struct options *o)
     authorities_free(w.authorities);
     trust_close(w.trust);
     target_config_free(w.config);
+    jumps_fini(&w.jumps);
     mem_free(w.targets);
     selection_fini(&w.selection);
     inventory_free(w.inventory);

@@ -16,6 +16,7 @@
 #include "common/num.h"
 #include "common/str.h"
 #include "controller/run/guard.h"
+#include "controller/run/jump.h"
 #include "controller/run/run.h"
 #include "controller/run/target.h"
 #include "controller/run/target_config.h"
@@ -31,6 +32,7 @@ struct plan_parts { /* everything a plan points to */
     struct keys keys;
     struct target *targets;
     struct target_config *config;
+    struct jumps jumps;
     struct wrap_command command;
     struct buf text;  /* the command for people */
     struct buf input; /* standard input of every command */
@@ -157,9 +159,13 @@ static enum rc make_targets(struct options *o, struct plan_parts *p, struct err 
     p->targets = mem_calloc(p->selection.count, sizeof *p->targets);
     if (p->targets == NULL)
         return err_nomem(e);
-    for (size_t i = 0; rc == RC_OK && i < p->selection.count; i++)
+    rc = jumps_init(&p->jumps, o, &d, p->inventory, &p->keys, &p->arena, e);
+    for (size_t i = 0; rc == RC_OK && i < p->selection.count; i++) {
         rc = target_init(&p->targets[i], &d, p->inventory, p->selection.hosts[i], &p->keys,
                          &p->arena, e);
+        if (rc == RC_OK)
+            rc = jumps_find(&p->jumps, &p->targets[i], e);
+    }
     /* A host's own bound may be longer than the default. */
     if (target_config_longest_ms(p->config) > o->connect_timeout_ms)
         o->connect_timeout_ms = target_config_longest_ms(p->config);
@@ -191,8 +197,9 @@ static int print_hosts(const struct plan_parts *p)
 }
 
 /* One line for a person: name, and how it would be reached or why not. */
-static void print_target(const struct target *t)
+static void print_target(const struct target *t, const struct jumps *jumps)
 {
+    const char *way = jumps->ways[t->way].text;
     char text[2048], line[8192];
     if (t->bad != NULL)
         snprintf(text, sizeof text, "%s  cannot be used: %s", t->host->name, t->bad);
@@ -200,8 +207,9 @@ static void print_target(const struct target *t)
         snprintf(text, sizeof text, "%s  %s@%s port %u, by OpenSSH's ssh (%s)", t->host->name,
                  t->user, t->address, t->port, t->openssh);
     else
-        snprintf(text, sizeof text, "%s  %s@%s port %u, %u key%s", t->host->name, t->user,
-                 t->address, t->port, t->key_count, t->key_count == 1 ? "" : "s");
+        snprintf(text, sizeof text, "%s  %s@%s port %u, %u key%s%s%s", t->host->name, t->user,
+                 t->address, t->port, t->key_count, t->key_count == 1 ? "" : "s",
+                 t->way != 0 ? ", through " : "", way);
     puts(str_escape_to(line, sizeof line, text, strlen(text), 0));
 }
 
@@ -214,7 +222,7 @@ static int print_plan(const struct plan_parts *p)
     buf_init(&line, 2 * WRAP_MAX);
     buf_init(&shown, 8 * WRAP_MAX);
     for (uint32_t i = 0; i < total; i++)
-        print_target(&p->targets[i]);
+        print_target(&p->targets[i], &p->jumps);
     enum rc rc = wrap_line(&p->command, p->selection.hosts[0]->name, 0, total, &line, &e);
     if (rc == RC_OK)
         rc = str_escape(&shown, line.data, line.len, STR_KEEP_NEWLINE | STR_KEEP_TAB);
@@ -240,6 +248,7 @@ static void parts_fini(struct plan_parts *p)
 {
     wrap_fini(&p->command);
     keys_fini(&p->keys);
+    jumps_fini(&p->jumps);
     mem_free(p->targets);
     target_config_free(p->config);
     selection_fini(&p->selection);
@@ -305,6 +314,7 @@ int cmd_run(struct options *o)
                                    .selection = &p.selection,
                                    .targets = p.targets,
                                    .config = p.config,
+                                   .jumps = &p.jumps,
                                    .keys = &p.keys,
                                    .command = &p.command,
                                    .command_text = buf_cstr(&p.text),

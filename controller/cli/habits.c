@@ -30,7 +30,6 @@ static const struct habit options[] = {
     {"-g", "a group is a pattern by itself: muster run GROUP -- COMMAND, or -w @GROUP"},
     {"-H", "hosts by name are -w HOSTS, a file of them is -w ^FILE"},
     {"-I", "to give every host our standard input type --stdin -"},
-    {"-J", "jump hosts: --jump " LATER},
     {"-k", "a login password: --ask-pass " LATER ", keys only; pdsh's fail fast is --max-fail 0"},
     {"-K", "a sudo password: --ask-become-pass " LATER},
     {"-L", "lines in the order of hosts are -o group, lines as they come are -o stream"},
@@ -67,7 +66,6 @@ static const struct habit options[] = {
     {"--host", "hosts by name are -w HOSTS"},
     {"--identity", "type --key FILE"},
     {"--jobs", "type --fanout N (-f N)"},
-    {"--jump", LATER},
     {"--list-hosts", "type --list"},
     {"--maxrc", "the exit code already tells: 2 where a command failed, 4 where a host was not "
                 "reached"},

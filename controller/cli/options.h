@@ -107,6 +107,7 @@ struct options {
     uint64_t connect_timeout_ms;
     struct strings ssh_options; /* -O KEY=VALUE as written; each already went to its field */
     struct strings ssh_words;   /* those of them that no option of ours stands for */
+    const char *jump;           /* -J: bastions in front of every host; "none" */
     const char *host_key_alias; /* -O HostKeyAlias, or NULL */
     const char *ssh_config;     /* --ssh-config FILE or "none"; NULL: the user's and the system's */
     bool no_openssh;            /* --no-openssh */

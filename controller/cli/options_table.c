@@ -66,6 +66,10 @@ const struct option_def option_table[] = {
     {'F', "ssh-config", "FILE", GROUP_CONNECT, V_REACH, OPTION_KEY | OPTION_REPLAY | OPTION_PATH,
      set_string, AT(ssh_config), 0, 0, "@file",
      "Read this ssh_config in place of ~/.ssh/config and /etc/ssh/ssh_config; none reads neither"},
+    {'J', "jump", "HOST[,HOST...]", GROUP_CONNECT, V_REACH, OPTION_KEY | OPTION_REPLAY, set_string,
+     AT(jump), 0, 0, "",
+     "Go through these bastions, [user@]host[:port], the nearest to us first; none goes directly. "
+     "Default: what the inventory says"},
     {'O', "ssh-option", "KEY=VALUE", GROUP_CONNECT, V_REACH, OPTION_REPEAT, set_ssh_option, 0, 0, 0,
      "User= Port= IdentityFile= UserKnownHostsFile= StrictHostKeyChecking= HostKeyAlias= "
      "ConnectTimeout= HostName= ProxyJump= ProxyCommand= AddressFamily= GlobalKnownHostsFile=",

@@ -31,7 +31,7 @@ struct done_host {
     uint16_t port;
     uint32_t attempts;
     char signal[16];
-    const char *address, *user, *banner;
+    const char *address, *user, *jump, *banner;
     const char *detail;  /* outcome's */
     const char *message; /* last line of stderr, as it came */
     const char *tally;   /* NULL: no match */
@@ -91,7 +91,7 @@ struct output {
     uint32_t done_count;
     uint32_t retried_ok;
     uint32_t to_drop; /* the last host to end, where its bytes are not kept; UINT32_MAX none */
-    const char *last_user, *last_banner; /* most hosts share these: kept once */
+    const char *last_user, *last_jump, *last_banner; /* most hosts share these: kept once */
     struct column columns[COLUMNS_MAX];
     size_t column_count;
     struct stream_host **streams; /* stream mode: unfinished lines */

@@ -39,7 +39,7 @@ enum rc output_new(struct output **out, const struct output_opts *opts,
         o->spool = *spool;
     o->to_drop = UINT32_MAX;
     arena_init(&o->arena);
-    o->last_user = o->last_banner = "";
+    o->last_user = o->last_jump = o->last_banner = "";
     enum rc rc = text_init(&o->out, &o->results, opts->color_out);
     enum rc rc_err = text_init(&o->err, &o->info, opts->color_err);
     rc = rc != RC_OK || rc_err != RC_OK ? err_nomem(e) : init_parts(o, e);
@@ -162,6 +162,7 @@ static void keep_result(struct output *o, const struct output_result *r)
     h->timing = r->timing;
     h->address = keep(o, r->address);
     h->user = keep_shared(o, &o->last_user, r->user);
+    h->jump = keep_shared(o, &o->last_jump, r->jump != NULL ? r->jump : "");
     h->banner = keep_shared(o, &o->last_banner, r->server_banner);
     h->detail = keep(o, oc->detail);
     h->message = h->status != STATUS_OK ? last_words(o, r->target) : "";
@@ -249,6 +250,7 @@ void output_recall(const struct output *o, uint32_t target, struct outcome *outc
         .address = h->address,
         .port = h->port,
         .user = h->user,
+        .jump = h->jump,
         .started_wall_us = h->started_wall_us,
         .duration_us = h->duration_us,
         .connect_us = h->connect_us,

@@ -88,6 +88,7 @@ struct output_result {
     const char *address; /* numeric, of the last attempt, or "" */
     uint16_t port;
     const char *user;
+    const char *jump;        /* the bastions in front of it, "outer > inner"; "" or NULL: none */
     int64_t started_wall_us; /* of the last attempt, 0: never started */
     uint64_t duration_us;    /* of the last attempt */
     uint64_t connect_us;     /* of which until the command was sent, 0: not reached */

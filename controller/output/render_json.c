@@ -169,6 +169,7 @@ void json_host(struct output *o, struct text *t, const struct output_result *r, 
     else
         text_puts(t, ",\"port\":null");
     field_text(t, "user", r->user);
+    field_text(t, "jump", r->jump != NULL ? r->jump : "");
     if (r->started_wall_us > 0)
         clock_rfc3339(when, sizeof when, r->started_wall_us);
     field_text(t, "started", when);

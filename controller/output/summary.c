@@ -28,17 +28,20 @@ static const char *message_of(const struct output *o, uint32_t target)
         return h->message;
     bool timeout = strstr(problem_name(h->problem), "timeout") != NULL;
     if (h->problem == PROBLEM_EXIT_NONZERO || h->problem == PROBLEM_KILLED_BY_SIGNAL ||
-        h->status == STATUS_NOT_STARTED || (timeout && o->opts.verbose == 0))
+        (h->status == STATUS_NOT_STARTED && h->problem != PROBLEM_NOT_STARTED_JUMP) ||
+        (timeout && o->opts.verbose == 0))
         return "";
     return h->detail;
 }
 
 /* Where there was no connection to speak of, details differ by nothing but the address: a rack that
- * is down is one row. */
+ * is down is one row. Not so with bastions: each that is dead is a row. */
 static bool tells_apart(const struct output *o, uint32_t target)
 {
     const struct done_host *h = &o->hosts[target];
-    return h->sent || (h->phase > PHASE_CONNECT && h->problem != PROBLEM_CONNECTION_RESET);
+    return h->sent || h->problem == PROBLEM_JUMP_UNREACHABLE ||
+           h->problem == PROBLEM_NOT_STARTED_JUMP ||
+           (h->phase > PHASE_CONNECT && h->problem != PROBLEM_CONNECTION_RESET);
 }
 
 static void row_key(const struct output *o, uint32_t target, bool with_message,

@@ -113,6 +113,7 @@ static enum rc take_result(const json_t *doc, uint32_t target, struct arena *are
         .address = arena_strdup(arena, text_of(doc, "address")),
         .port = (uint16_t)integer_of(doc, "port", 0, 65535, 0),
         .user = arena_strdup(arena, text_of(doc, "user")),
+        .jump = arena_strdup(arena, text_of(doc, "jump")),
         .started_wall_us = render_time(text_of(doc, "started")),
         .duration_us = ms_of(doc, "duration_ms"),
         .connect_us = ms_of(doc, "connect_ms"),
@@ -120,7 +121,9 @@ static enum rc take_result(const json_t *doc, uint32_t target, struct arena *are
     };
     take_timing(doc, &out->result.timing);
     const struct output_result *r = &out->result;
-    return r->address != NULL && r->user != NULL && r->server_banner != NULL ? RC_OK : err_nomem(e);
+    return r->address != NULL && r->user != NULL && r->jump != NULL && r->server_banner != NULL
+               ? RC_OK
+               : err_nomem(e);
 }
 
 /* What went to the spool: the end of the file, for earlier attempts stand before it. */

@@ -53,6 +53,7 @@ static void finish(struct attempt *a, const struct outcome *o, const struct sess
     a->state = ATTEMPT_RESTING;
     a->end_ms = clock_ms();
     a->job = 0;
+    links_leave(r, a->target);
     list_remove(r, a);
     ending_keep(&a->ending, o, timing, server_banner);
     if (outcome_before_command(o))
@@ -82,42 +83,97 @@ __attribute__((format(printf, 4, 5))) static void fail(struct attempt *a, enum p
 
 /* ---- the gate ---- */
 
-/* What one sshd is told apart by: address and port, without padding. */
-static size_t server_key(const union resolve_addr *addr, uint8_t key[18])
+/* The bastion to go through now; false: none is in front of the host, or none that is not dead. */
+static bool hop_of(const struct attempt *a, uint32_t *hop)
 {
-    if (addr->sa.sa_family == AF_INET6) {
-        memcpy(key, &addr->in6.sin6_addr, 16);
-        memcpy(key + 16, &addr->in6.sin6_port, 2);
-        return 18;
-    }
-    memcpy(key, &addr->in.sin_addr, 4);
-    memcpy(key + 4, &addr->in.sin_port, 2);
-    return 6;
+    return links_hop(a->run, target_of(a)->way, hop);
+}
+
+/* A bastion that carried others before and died while this host waited for it: as with those after
+ * it in line, nothing was begun. */
+static void no_way(struct attempt *a)
+{
+    char why[320];
+    uint32_t way = target_of(a)->way;
+    bool began = a->number > 1 || a->had_link || !links_were_up(a->run, way);
+    fail(a, began ? PROBLEM_JUMP_UNREACHABLE : PROBLEM_NOT_STARTED_JUMP,
+         began ? PHASE_CONNECT : PHASE_NONE, "%s", links_reason(a->run, way, why, sizeof why));
 }
 
 static bool hand_over(struct attempt *a);
 
-/* Until one of those that wait takes the place: with no worker left none does, however many. */
-static void leave_gate(struct run *r, uint32_t target)
-{
-    for (uint32_t next; gate_release(r->gate, target, &next); target = next) {
-        must(r->attempts[next] != NULL && r->attempts[next]->state == ATTEMPT_GATED);
-        if (hand_over(r->attempts[next]))
-            return;
-    }
-}
-
 static void enter_gate(struct attempt *a)
 {
-    uint8_t key[18];
+    struct run *r = a->run;
     bool granted = false;
-    size_t len = server_key(&a->addrs[a->addr_next], key);
+    uint32_t hop = 0;
+    enum rc rc = RC_OK;
     a->state = ATTEMPT_GATED;
     a->phase = PHASE_CONNECT;
-    if (gate_acquire(a->run->gate, key, len, a->target, &granted, NULL) != RC_OK)
+    a->link = NO_LINK;
+    if (target_of(a)->way == 0) {
+        rc = place_enter(r, &a->addrs[a->addr_next], a->target, &granted);
+    } else if (hop_of(a, &hop)) {
+        rc = place_enter_via(r, hop, target_of(a), a->target, &granted);
+    } else {
+        no_way(a);
+        return;
+    }
+    if (rc != RC_OK)
         fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_CONNECT, "out of memory");
     else if (granted && !hand_over(a))
-        leave_gate(a->run, a->target);
+        place_leave(r, a->target);
+}
+
+bool attempt_granted(struct run *r, uint32_t target)
+{
+    must(r->attempts[target] != NULL && r->attempts[target]->state == ATTEMPT_GATED);
+    return hand_over(r->attempts[target]);
+}
+
+/* It has its place; now a channel of a link to the bastion. */
+static bool want_link(struct attempt *a)
+{
+    uint32_t hop;
+    if (!hop_of(a, &hop)) {
+        no_way(a);
+        return false;
+    }
+    a->state = ATTEMPT_ROUTED;
+    links_want(a->run, hop, a->target);
+    return true;
+}
+
+void attempt_routed(struct run *r, uint32_t target, uint32_t link)
+{
+    struct attempt *a = r->attempts[target];
+    must(a != NULL);
+    must(a->state == ATTEMPT_ROUTED);
+    a->link = link;
+    a->had_link = true;
+    if (!hand_over(a))
+        place_leave(r, target);
+}
+
+/* The bastion is dead: another one, where there is one to choose. */
+void attempt_unrouted(struct run *r, uint32_t target)
+{
+    must(r->attempts[target] != NULL && r->attempts[target]->state == ATTEMPT_ROUTED);
+    place_leave(r, target);
+    enter_gate(r->attempts[target]);
+}
+
+/* The link ended before the command was sent: that is the bastion's doing, and there are others, or
+ * it can be connected to again. */
+static bool lost_link(struct attempt *a)
+{
+    if (a->link == NO_LINK || a->cancelled || a->sent || budget_left(a) == 0 ||
+        a->rejoined == REJOIN_MAX)
+        return false;
+    a->rejoined++;
+    links_hold(a->run, a->link);
+    links_leave(a->run, a->target);
+    return true;
 }
 
 /* ---- the worker ---- */
@@ -128,19 +184,28 @@ static uint64_t tcp_budget(const struct attempt *a)
     return a->addr_next + 1 < a->addr_count ? budget_left(a) / 2 : 0;
 }
 
+static void set_address(const struct attempt *a, struct session_spec *spec)
+{
+    spec->connect_budget_ms = budget_left(a);
+    if (a->link != NO_LINK) {
+        links_set_way(a->run, a->link, target_of(a), spec);
+        return;
+    }
+    spec->addr = a->addrs[a->addr_next];
+    spec->tcp_budget_ms = tcp_budget(a);
+}
+
 static enum rc start_scan(struct attempt *a, const char *types, struct err *e)
 {
     struct session_spec spec = {
         .kind = SESSION_SCAN,
         .label = target_of(a)->host->name,
-        .addr = a->addrs[a->addr_next],
         .user = "",
         .hostkey_types = types,
         .legacy = target_of(a)->legacy,
         .command = "",
-        .connect_budget_ms = budget_left(a),
-        .tcp_budget_ms = tcp_budget(a),
     };
+    set_address(a, &spec);
     return pool_start(a->run->pool, a->job, &spec, e);
 }
 
@@ -157,7 +222,6 @@ static enum rc start_job(struct attempt *a, const char *types, struct buf *line,
     struct session_spec spec = {
         .kind = SESSION_RUN,
         .label = t->host->name,
-        .addr = a->addrs[a->addr_next],
         .user = t->user,
         .key_count = t->key_count,
         .hostkey_types = types,
@@ -165,11 +229,10 @@ static enum rc start_job(struct attempt *a, const char *types, struct buf *line,
         .command = line->data,
         .command_len = line->len,
         .use_stdin = r->plan->input != NULL,
-        .connect_budget_ms = budget_left(a),
-        .tcp_budget_ms = tcp_budget(a),
         .run_timeout_ms = o->timeout_ms,
         .silence_timeout_ms = o->silence_timeout_ms,
     };
+    set_address(a, &spec);
     for (unsigned i = 0; i < t->key_count; i++)
         spec.keys[i] = t->keys[i];
     /* On its way to the disk while the handshake goes on: a host that the record of a killed
@@ -184,6 +247,8 @@ static bool hand_over(struct attempt *a)
     struct run *r = a->run;
     const struct target *t = target_of(a);
     char types[256];
+    if (t->way != 0 && a->link == NO_LINK)
+        return want_link(a);
     if (budget_left(a) == 0) {
         fail(a, PROBLEM_CONNECT_TIMEOUT, PHASE_CONNECT, "the connect bound was used up");
         return false;
@@ -204,7 +269,14 @@ static bool hand_over(struct attempt *a)
     buf_fini(&line);
     if (rc == RC_OK)
         return true;
-    if (rc == RC_NOTFOUND)
+    if (rc == RC_CANCELLED && lost_link(a)) {
+        a->link = NO_LINK;
+        a->job = 0;
+        return want_link(a);
+    }
+    if (rc == RC_CANCELLED)
+        fail(a, PROBLEM_JUMP_UNREACHABLE, PHASE_CONNECT, "%s", e.msg);
+    else if (rc == RC_NOTFOUND)
         fail(a, PROBLEM_WORKER_DIED, PHASE_CONNECT, "no worker process is left");
     else
         fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_CONNECT, "%s", e.msg);
@@ -238,7 +310,7 @@ static bool next_address(const struct attempt *a, const struct session_result *r
 
 static struct attempt *attempt_of(struct run *r, uint64_t job)
 {
-    struct attempt *a = r->attempts[(uint32_t)job];
+    struct attempt *a = (uint32_t)job < r->count ? r->attempts[(uint32_t)job] : NULL;
     return a != NULL && a->job == job ? a : NULL;
 }
 
@@ -257,6 +329,9 @@ static void on_hostkey(void *user, uint64_t job, const char *key_type, const voi
 {
     struct run *r = user;
     struct attempt *a = attempt_of(r, job);
+    struct link *l = link_of(r, job);
+    if (l != NULL)
+        link_on_hostkey(l, job, key_type, blob, len);
     if (a == NULL)
         return;
     const struct target *t = target_of(a);
@@ -275,6 +350,9 @@ void attempt_on_trust(void *user, uint64_t job, const struct trust_answer *answe
 {
     struct run *r = user;
     struct attempt *a = attempt_of(r, job);
+    struct link *l = link_of(r, job);
+    if (l != NULL)
+        link_on_trust(l, job, answer);
     if (a == NULL)
         return;
     if (answer->retry_types[0] != '\0') {
@@ -291,10 +369,13 @@ static void on_authenticated(void *user, uint64_t job)
 {
     struct run *r = user;
     struct attempt *a = attempt_of(r, job);
+    struct link *l = link_of(r, job);
+    if (l != NULL)
+        link_on_authenticated(l, job);
     if (a == NULL)
         return;
     a->phase = PHASE_OPEN;
-    leave_gate(r, a->target);
+    place_leave(r, a->target);
     run_pump(r);
 }
 
@@ -332,15 +413,21 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
 {
     struct run *r = user;
     struct attempt *a = attempt_of(r, job);
+    struct link *l = link_of(r, job);
+    if (l != NULL)
+        link_on_done(l, job, result);
     if (a == NULL)
         return;
     if (!a->sent && a->begun)
         a->used_ms += clock_ms() - a->step_ms;
     a->job = 0;
-    leave_gate(r, a->target);
+    place_leave(r, a->target);
     if (a->retry_types != NULL && !a->reshaken && !a->cancelled && budget_left(a) > 0 &&
         result->outcome.problem == PROBLEM_HOST_KEY_CHANGED) {
         a->reshaken = true;
+        links_leave(r, a->target);
+        enter_gate(a);
+    } else if (result->outcome.problem == PROBLEM_JUMP_UNREACHABLE && lost_link(a)) {
         enter_gate(a);
     } else if (next_address(a, result)) {
         a->addr_next++;
@@ -348,6 +435,7 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
     } else if (fallback_serves(r, a, result)) {
         start_fallback(a);
     } else if (scan_goes_on(a, result) || moves_on(a, result)) {
+        links_leave(r, a->target);
         enter_gate(a);
     } else {
         struct outcome o = result->outcome;
@@ -458,7 +546,7 @@ static void let_go(struct attempt *a)
     mem_free(a->retry_types);
 }
 
-static void free_attempt(struct attempt *a)
+void attempt_free(struct attempt *a)
 {
     if (a != NULL)
         let_go(a);
@@ -498,6 +586,7 @@ void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t bud
     }
     *a = (struct attempt){.run = r,
                           .target = target,
+                          .link = NO_LINK,
                           .number = number,
                           .budget_ms = own_budget(r, target, budget_ms),
                           .start_ms = clock_ms(),
@@ -505,16 +594,23 @@ void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t bud
     list_add(r, a);
     output_started(r->output, target, number);
     const char *bad = target_of(a)->bad;
+    if (bad == NULL && target_of(a)->openssh != NULL && target_of(a)->way != 0)
+        bad =
+            "only OpenSSH's ssh can reach it, which knows nothing of the bastions of --jump or of "
+            "the inventory: name them in ssh_config";
     if (bad == NULL && target_of(a)->openssh != NULL) {
         start_fallback(a);
         return;
     }
-    if (bad == NULL) {
+    if (bad == NULL && target_of(a)->way == 0) {
         start_lookup(a);
         return;
     }
     a->state = ATTEMPT_GATED;
-    fail(a, PROBLEM_BAD_TARGET, PHASE_RESOLVE, "%s", bad);
+    if (bad == NULL)
+        enter_gate(a);
+    else
+        fail(a, PROBLEM_BAD_TARGET, PHASE_RESOLVE, "%s", bad);
 }
 
 void attempt_cancel(struct run *r, uint32_t target, enum problem why)
@@ -533,73 +629,14 @@ void attempt_cancel(struct run *r, uint32_t target, enum problem why)
         resolver_cancel(r->resolver, a->lookup);
         stop_lookup(a);
     }
-    leave_gate(r, target);
+    place_leave(r, target);
     fail(a, why, phase, "before a connection was made");
-}
-
-static void fill_result(const struct run *r, uint32_t target, struct output_result *out,
-                        char address[INET6_ADDRSTRLEN])
-{
-    const struct attempt *a = r->attempts[target];
-    const struct target *t = &r->plan->targets[target];
-    address[0] = '\0';
-    *out = (struct output_result){.target = target,
-                                  .address = address,
-                                  .port = t->port,
-                                  .user = t->user,
-                                  .server_banner = ""};
-    if (a == NULL)
-        return;
-    const union resolve_addr *addr = a->addr_count > 0 ? &a->addrs[a->addr_next] : NULL;
-    if (addr != NULL && addr->sa.sa_family == AF_INET6)
-        uv_ip6_name(&addr->in6, address, INET6_ADDRSTRLEN);
-    else if (addr != NULL)
-        uv_ip4_name(&addr->in, address, INET6_ADDRSTRLEN);
-    out->attempts = a->number;
-    out->started_wall_us = a->start_wall_us;
-    out->duration_us = (a->end_ms - a->start_ms) * 1000;
-    out->connect_us = a->ending.timing.sent;
-    out->server_banner = ending_banner(&a->ending);
-    out->timing = a->ending.timing;
-}
-
-static void record_host(struct run *r, const struct output_result *result)
-{
-    struct buf json;
-    buf_init(&json, 1u << 30);
-    if (output_host_json(r->output, result, true, &json) == RC_OK)
-        record_result(r->record, (const char *)json.data, json.len);
-    else
-        log_warn("out of memory: the record lacks the result of one host");
-    buf_fini(&json);
-}
-
-void attempt_final(struct run *r, uint32_t target, enum problem problem)
-{
-    struct attempt *a = r->attempts[target];
-    struct outcome o;
-    outcome_init(&o);
-    if (problem == PROBLEM_NONE && a != NULL)
-        ending_outcome(&a->ending, &o);
-    else /* no attempt and yet an end of its own: there was no memory to start it */
-        o.problem = problem == PROBLEM_NONE ? PROBLEM_LOCAL_RESOURCE : problem;
-    struct output_result result;
-    char address[INET6_ADDRSTRLEN];
-    fill_result(r, target, &result, address);
-    result.outcome = &o;
-    output_result(r->output, &result);
-    if (r->plan->scan != NULL)
-        r->plan->scan->ended(r->plan->scan->user, target, result.outcome, address);
-    else
-        record_host(r, &result);
-    r->attempts[target] = NULL;
-    free_attempt(a);
 }
 
 void attempts_free(struct run *r)
 {
     for (uint32_t i = 0; r->attempts != NULL && i < r->count; i++)
-        free_attempt(r->attempts[i]);
+        attempt_free(r->attempts[i]);
     mem_free(r->attempts);
     r->attempts = NULL;
     r->oldest = r->newest = NULL;

@@ -128,7 +128,7 @@ bool fallback_serves(const struct run *r, const struct attempt *a, const struct 
 {
     return res->outcome.problem == PROBLEM_HOST_KEY_CA && !a->openssh && !a->cancelled &&
            r->plan->scan == NULL && r->plan->config != NULL &&
-           target_config_has_openssh(r->plan->config);
+           r->plan->targets[a->target].way == 0 && target_config_has_openssh(r->plan->config);
 }
 
 /* ssh found no certificate of that CA either: what is on record is still all there is to say. */

@@ -57,12 +57,18 @@ static void act(struct run *r, const struct sched_action *a)
 static void on_wake(uv_timer_t *t)
 {
     struct run *r = t->data;
+    r->wake_at = 0;
     run_event(r, &(struct sched_event){.type = SCHED_EV_TICK});
     run_pump(r);
 }
 
-static void set_wake(struct run *r, uint64_t at)
+static void set_wake(struct run *r)
 {
+    uint64_t links = links_wake_at(r);
+    uint64_t at = links < r->sched_wake ? links : r->sched_wake;
+    if (at == r->wake_at)
+        return;
+    r->wake_at = at;
     if (at == UINT64_MAX) {
         uv_timer_stop(&r->wake);
         return;
@@ -72,15 +78,8 @@ static void set_wake(struct run *r, uint64_t at)
     uv_timer_start(&r->wake, on_wake, at > now ? at - now : 0, 0);
 }
 
-/* The scheduler's actions are valid until its next step, and acting may bring new events: they
- * queue, and are taken after all actions of this step. */
-void run_pump(struct run *r)
+static void step_all(struct run *r)
 {
-    if (r->pumping)
-        return;
-    r->pumping = true;
-    uint64_t wake = 0;
-    bool stepped = false;
     while (r->head < r->tail && !r->done) {
         struct pending_event p = r->events[r->head++];
         if (p.ev.outcome != NULL)
@@ -89,14 +88,25 @@ void run_pump(struct run *r)
         must(sched_step(r->sched, clock_ms(), &p.ev, &actions) == RC_OK);
         for (size_t i = 0; i < actions.count; i++)
             act(r, &actions.items[i]);
-        wake = actions.wake_at_ms;
-        stepped = true;
+        r->sched_wake = actions.wake_at_ms;
     }
+}
+
+/* The scheduler's actions are valid until its next step, and acting may bring new events: they
+ * queue, and are taken after all actions of this step. */
+void run_pump(struct run *r)
+{
+    if (r->pumping)
+        return;
+    r->pumping = true;
+    do
+        step_all(r);
+    while (links_pump(r) || (r->head < r->tail && !r->done));
     r->pumping = false;
     if (r->done)
         begin_close(r);
-    else if (stepped)
-        set_wake(r, wake);
+    else
+        set_wake(r);
 }
 
 /* ---- the loop's own handles ---- */
@@ -150,6 +160,7 @@ static void on_err(void *user, bool full)
 static void on_beat(uv_timer_t *t)
 {
     struct run *r = t->data;
+    links_check_lookups(r);
     attempt_check_lookups(r);
     if (r->done)
         return;
@@ -338,7 +349,10 @@ static enum rc open_parts(struct run *r, struct err *e)
     sched_options(r->options, &s);
     fit_fanout(&s, r->options->workers);
     r->attempts = mem_calloc(r->count, sizeof *r->attempts);
-    enum rc rc = r->attempts != NULL ? sched_new(&r->sched, &s, r->count, e) : err_nomem(e);
+    enum rc rc = r->attempts != NULL ? links_open(r, e) : err_nomem(e);
+    s.groups = links_groups(r);
+    if (rc == RC_OK)
+        rc = sched_new(&r->sched, &s, r->count, e);
     if (rc == RC_OK)
         rc = gate_new(&r->gate, GATE_PER_SERVER, e);
     if (rc == RC_OK)
@@ -407,6 +421,7 @@ static void free_parts(struct run *r)
     writer_free(r->err);
     sched_free(r->sched);
     gate_free(r->gate);
+    links_free(r);
     pool_free(r->pool);
     mem_free(r->events);
     mem_free(r);

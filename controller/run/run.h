@@ -9,6 +9,7 @@
 
 #include "common/err.h"
 #include "controller/cli/options.h"
+#include "controller/run/jump.h"
 #include "controller/run/target.h"
 #include "controller/run/wrap.h"
 #include "controller/worker/pool.h"
@@ -37,6 +38,7 @@ struct run_plan { /* all borrowed for the length of run_execute */
     const struct selection *selection;
     const struct target *targets;       /* one per selected host, same order */
     const struct target_config *config; /* what the targets' ssh_config brought in, or NULL */
+    const struct jumps *jumps;          /* the bastions in front of them, or NULL */
     struct keys *keys;                  /* wiped and emptied once the pool has them */
     const struct run_scan *scan;        /* NULL: a run of the command */
     const struct wrap_command *command;

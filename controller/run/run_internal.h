@@ -16,6 +16,7 @@
 #include "controller/record/record.h"
 #include "controller/run/ending.h"
 #include "controller/run/gate.h"
+#include "controller/route/route.h"
 #include "controller/run/run.h"
 #include "controller/run/sched.h"
 #include "controller/run/trust.h"
@@ -26,8 +27,11 @@ enum attempt_state {
     ATTEMPT_RESTING,   /* between attempts */
     ATTEMPT_RESOLVING, /* the resolver has it */
     ATTEMPT_GATED,     /* waits for a place at its server; its clock stands still */
+    ATTEMPT_ROUTED,    /* waits for a channel of the bastion in front of it; likewise */
     ATTEMPT_WORKING,   /* a worker has it */
 };
+
+enum { NO_LINK = UINT32_MAX, REJOIN_MAX = 2 };
 
 /* One host from its first start until it is final. */
 struct attempt {
@@ -46,8 +50,11 @@ struct attempt {
     struct resolve_req *lookup;
     union resolve_addr *addrs; /* addr_count of them */
     uint8_t addr_count, addr_next;
-    bool begun;    /* the worker has begun with it: the connect bound runs */
-    uint8_t moves; /* times its worker died before that */
+    bool begun;       /* the worker has begun with it: the connect bound runs */
+    uint8_t moves;    /* times its worker died before that */
+    uint32_t link;    /* that it goes through; NO_LINK: directly, or not yet */
+    bool had_link;    /* it went through one, perhaps one that ended */
+    uint8_t rejoined; /* links that ended under it */
     bool sent;
     bool cancelled;              /* cancel was asked for */
     enum problem why;            /* with cancelled */
@@ -85,6 +92,9 @@ struct run {
 
     struct sched *sched;
     struct gate *gate;
+    struct links *links; /* NULL: no bastions */
+    uint64_t wake_at;    /* when the timer fires */
+    uint64_t sched_wake; /* when the scheduler wants to be called */
     struct pool *pool;
     struct openssh *openssh; /* made for the first host that needs it; NULL until then */
     struct resolver *resolver;
@@ -129,9 +139,12 @@ void run_pump(struct run *r); /* feeds the scheduler what is queued */
 /* attempt.c */
 void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t budget_ms);
 void attempt_cancel(struct run *r, uint32_t target, enum problem why);
-void attempt_final(struct run *r, uint32_t target, enum problem problem);
 void attempt_check_lookups(struct run *r); /* ends look-ups that are past their bound */
 void attempt_on_trust(void *user, uint64_t job, const struct trust_answer *answer);
+void attempt_free(struct attempt *a);                 /* NULL is fine */
+bool attempt_granted(struct run *r, uint32_t target); /* a place; false: given back, go on */
+void attempt_routed(struct run *r, uint32_t target, uint32_t link);
+void attempt_unrouted(struct run *r, uint32_t target);
 extern const struct pool_ops attempt_pool_ops;
 void attempts_free(struct run *r);
 
@@ -147,6 +160,40 @@ bool fallback_serves(const struct run *r, const struct attempt *a,
 
 /* The end of an attempt that fallback_serves sent there. */
 void fallback_settle(const struct attempt *a, struct outcome *o);
+
+/* place.c: one place at a server for each holder, a target or r->count + a link. */
+enum rc place_enter(struct run *r, const union resolve_addr *addr, uint32_t holder, bool *granted);
+enum rc place_enter_via(struct run *r, uint32_t hop, const struct target *t, uint32_t holder,
+                        bool *granted);
+void place_leave(struct run *r, uint32_t holder); /* nothing when it has none */
+
+/* links.c */
+enum rc links_open(struct run *r, struct err *e); /* nothing without bastions */
+void links_free(struct run *r);
+const uint32_t *links_groups(const struct run *r); /* of targets; NULL: no bastions */
+bool links_pump(struct run *r); /* does what route.c says; true when there was something */
+uint64_t links_wake_at(const struct run *r);
+void links_check_lookups(struct run *r);
+/* The first bastion of the way that is not dead. */
+bool links_hop(const struct run *r, uint32_t way, uint32_t *hop);
+void links_want(struct run *r, uint32_t hop, uint32_t target);
+void links_leave(struct run *r, uint32_t target); /* nothing when it has no channel */
+void links_hold(struct run *r, uint32_t link);    /* it is about to end: nobody else through it */
+void links_set_way(struct run *r, uint32_t link, const struct target *t, struct session_spec *spec);
+/* One of the way's bastions was logged in to. */
+bool links_were_up(const struct run *r, uint32_t way);
+/* What was wrong with the bastions of the way. Returns dst. */
+char *links_reason(const struct run *r, uint32_t way, char *dst, size_t cap);
+struct link *link_of(struct run *r, uint64_t job); /* by job or holder; NULL: none */
+void link_granted(struct link *l);
+void link_on_hostkey(struct link *l, uint64_t job, const char *key_type, const void *blob,
+                     size_t len);
+void link_on_trust(struct link *l, uint64_t job, const struct trust_answer *answer);
+void link_on_authenticated(struct link *l, uint64_t job);
+void link_on_done(struct link *l, uint64_t job, const struct session_result *result);
+
+/* report.c */
+void attempt_final(struct run *r, uint32_t target, enum problem problem);
 
 /* scan.c: both do nothing in a run that is no scan. */
 /* A handshake has ended: is there another to make? One that only found no key of its kind is no

@@ -380,7 +380,8 @@ static void count_final(struct sched *s, const struct outcome *o)
     if (problem_status(o->problem) != STATUS_OK)
         s->failed++;
     /* What a dead bastion does to the hosts behind it is dealt with by group. */
-    if (s->breaker_armed && o->problem != PROBLEM_JUMP_UNREACHABLE) {
+    if (s->breaker_armed && o->problem != PROBLEM_JUMP_UNREACHABLE &&
+        o->problem != PROBLEM_NOT_STARTED_JUMP) {
         if (++s->breaker_seen == 1)
             s->breaker_problem = o->problem;
         if (!outcome_before_command(o) || o->problem != s->breaker_problem)

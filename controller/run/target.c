@@ -38,6 +38,9 @@ enum rc target_defaults_init(struct target_defaults *d, const struct options *o,
     memset(d, 0, sizeof *d);
     d->user_given = o->user != NULL && !o->user_is_default;
     d->user = o->user != NULL ? o->user : own_name(arena);
+    d->own_user = d->user_given ? own_name(arena) : d->user;
+    if (d->own_user == NULL)
+        d->own_user = d->user;
     if (d->user == NULL)
         return err_set(e, RC_CONFIG, "this account has no name: say which user with -u");
     d->port_given = o->port != 0 && !o->port_is_default;
@@ -75,7 +78,7 @@ __attribute__((format(printf, 3, 4))) static enum rc mark_bad(struct target *t, 
 static enum rc read_text(struct target *t, const struct inventory *inv, const char *name,
                          const char **out, struct arena *arena)
 {
-    const struct value *v = inventory_host_conn_var(inv, t->host, name);
+    const struct value *v = t->host != NULL ? inventory_host_conn_var(inv, t->host, name) : NULL;
     if (v == NULL || v->type == VALUE_NULL)
         return RC_OK;
     struct buf b;
@@ -97,6 +100,8 @@ static enum rc read_text(struct target *t, const struct inventory *inv, const ch
 
 static enum rc read_port(struct target *t, const struct inventory *inv, struct arena *arena)
 {
+    if (t->host == NULL)
+        return RC_OK;
     const struct value *v = inventory_host_conn_var(inv, t->host, "port");
     if (v == NULL)
         v = inventory_host_conn_var(inv, t->host, "ssh_port");
@@ -131,26 +136,10 @@ static enum rc read_key(struct target *t, const struct inventory *inv, struct ke
                           : mark_bad(t, arena, "variable ansible_ssh_private_key_file: %s", e.msg);
 }
 
-/* What the inventory asks of ssh that we cannot give must be said, not left out silently: a host
- * behind a proxy would otherwise be dialled directly. */
+/* A host that is not reached over SSH must be said, not dialled anyway. */
 static enum rc refuse_unsupported(struct target *t, const struct inventory *inv,
                                   struct arena *arena)
 {
-    static const char *const names[] = {"ssh_common_args", "ssh_extra_args", "ssh_args", "jump"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const char *args = NULL;
-        enum rc rc = read_text(t, inv, names[i], &args, arena);
-        if (rc != RC_OK || t->bad != NULL)
-            return rc;
-        if (args == NULL)
-            continue;
-        if (strcmp(names[i], "jump") == 0 || strcasestr(args, "ProxyJump") != NULL ||
-            strcasestr(args, "ProxyCommand") != NULL || strstr(args, "-J") != NULL)
-            return mark_bad(
-                t, arena,
-                "it is behind a proxy (ansible_%s: %.120s), which this version cannot use",
-                names[i], args);
-    }
     const char *connection = NULL;
     enum rc rc = read_text(t, inv, "connection", &connection, arena);
     if (rc != RC_OK || t->bad != NULL || connection == NULL)
@@ -199,12 +188,19 @@ enum rc target_init(struct target *t, const struct target_defaults *d, const str
                     const struct inv_host *host, struct keys *keys, struct arena *arena,
                     struct err *e)
 {
+    return target_init_named(t, d, inv, host, host->name, keys, arena, e);
+}
+
+enum rc target_init_named(struct target *t, const struct target_defaults *d,
+                          const struct inventory *inv, const struct inv_host *host,
+                          const char *name, struct keys *keys, struct arena *arena, struct err *e)
+{
     memset(t, 0, sizeof *t);
     t->host = host;
-    t->address = host->name;
+    t->name = t->address = name;
     t->user = d->user;
     enum rc rc = read_text(t, inv, "host", &t->address, arena);
-    if (rc == RC_OK && t->address == host->name)
+    if (rc == RC_OK && t->address == name)
         rc = read_text(t, inv, "ssh_host", &t->address, arena);
     if (rc == RC_OK && t->bad == NULL && !d->user_given)
         rc = read_text(t, inv, "user", &t->user, arena);

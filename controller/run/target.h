@@ -4,7 +4,7 @@
  * The command line wins over the inventory, which wins over ssh_config, which wins over MUSTER_*
  * and the configuration file; muster_NAME wins over ansible_NAME. Values that cannot be used
  * (templates, vault, a proxy that we cannot do) make that host's outcome bad-target and leave the
- * others alone. Coordinator, before the run.
+ * others alone. What is in front of a host is jump's. Coordinator, before the run.
  */
 #ifndef CONTROLLER_RUN_TARGET_H
 #define CONTROLLER_RUN_TARGET_H
@@ -32,26 +32,31 @@ struct target_dial {
 };
 
 struct target {
-    const struct inv_host *host;
-    const char *address;  /* what is resolved: HostName, ansible_host, or the name */
-    const char *key_name; /* what known_hosts is asked for: HostKeyAlias, or address */
+    const struct inv_host *host; /* NULL: a bastion that the inventory does not know */
+    const char *name;            /* the host's, or the bastion's as it was written */
+    const char *address;         /* what is resolved: HostName, ansible_host, or the name */
+    const char *key_name;        /* what known_hosts is asked for: HostKeyAlias, or address */
     const char *user;
     uint16_t port;
     uint8_t key_count;
     uint8_t keys[SESSION_MAX_KEYS];
-    bool alias;              /* key_name is an alias: looked up without the port, as ssh does */
-    bool legacy;             /* old algorithms are offered too: ssh_config asks for them */
-    uint8_t family;          /* AF_INET or AF_INET6: addresses of this one only; 0: any */
-    uint64_t connect_ms;     /* its own bound in place of --connect-timeout; 0: that */
-    struct trust_rule trust; /* which known_hosts files and which policy */
-    const char *openssh;     /* why OpenSSH's ssh is to reach it (one line), or NULL */
-    struct target_dial dial; /* how ssh is to be called for it */
-    const char *bad;         /* why it cannot be used (bad-target), or NULL */
+    bool alias;                 /* key_name is an alias: looked up without the port, as ssh does */
+    bool legacy;                /* old algorithms are offered too: ssh_config asks for them */
+    uint8_t family;             /* AF_INET or AF_INET6: addresses of this one only; 0: any */
+    uint64_t connect_ms;        /* its own bound in place of --connect-timeout; 0: that */
+    struct trust_rule trust;    /* which known_hosts files and which policy */
+    const char *openssh;        /* why OpenSSH's ssh is to reach it (one line), or NULL */
+    struct target_dial dial;    /* how ssh is to be called for it */
+    const char *config_jump;    /* ssh_config's ProxyJump for it, or NULL */
+    const char *config_command; /* its ProxyCommand, of the kind that jump_text reads, or NULL */
+    uint32_t way;               /* the bastions in front of it (jump.h), 0: none */
+    const char *bad;            /* why it cannot be used (bad-target), or NULL */
 };
 
 /* What does not differ between hosts, found once. */
 struct target_defaults {
-    const char *user; /* -u, or who we are */
+    const char *user;     /* -u, or who we are */
+    const char *own_user; /* the same without a -u that was typed: for bastions */
     bool user_given, port_given;
     uint16_t port;
     uint8_t key_count; /* --key, or the user's default files */
@@ -71,5 +76,9 @@ enum rc target_defaults_init(struct target_defaults *d, const struct options *o,
 enum rc target_init(struct target *t, const struct target_defaults *d, const struct inventory *inv,
                     const struct inv_host *host, struct keys *keys, struct arena *arena,
                     struct err *e);
+/* The same for a bastion, which the inventory may not know: host may be NULL. */
+enum rc target_init_named(struct target *t, const struct target_defaults *d,
+                          const struct inventory *inv, const struct inv_host *host,
+                          const char *name, struct keys *keys, struct arena *arena, struct err *e);
 
 #endif

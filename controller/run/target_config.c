@@ -14,6 +14,7 @@
 #include "common/map.h"
 #include "common/mem.h"
 #include "controller/openssh/openssh.h"
+#include "controller/run/jump_text.h"
 #include "controller/sshconfig/algorithms.h"
 #include "controller/sshconfig/sshconfig.h"
 #include "controller/sshconfig/tokens.h"
@@ -456,7 +457,8 @@ static enum sshword beyond_us(const struct sshconfig_answer *a)
         SSHWORD_PROXY_COMMAND,    SSHWORD_BIND_ADDRESS, SSHWORD_BIND_INTERFACE, SSHWORD_PKCS11,
         SSHWORD_HOST_KEY_COMMAND, SSHWORD_REVOKED_KEYS, SSHWORD_CANONICALIZE};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (asks_for(a, words[i]))
+        if (asks_for(a, words[i]) && !(words[i] == SSHWORD_PROXY_COMMAND &&
+                                       jump_is_command(a->value[SSHWORD_PROXY_COMMAND])))
             return words[i];
     for (enum sshword w = SSHWORD_HOST_KEY_ALGORITHMS; w <= SSHWORD_MACS; w++)
         if (a->value[w] != NULL && algorithms_fit(w, a->value[w]) == ALGORITHMS_NONE)
@@ -484,9 +486,9 @@ static enum rc take_limits(struct applying *ap)
     if (w != SSHWORD_COUNT)
         return use_openssh(ap, "%s at %s", sshword_name(w), a->where[w]);
     if (!sshword_none(a->value[SSHWORD_PROXY_JUMP]))
-        return mark_bad(
-            ap, "it is behind a jump host (ProxyJump %.120s at %s), which this version cannot use",
-            a->value[SSHWORD_PROXY_JUMP], a->where[SSHWORD_PROXY_JUMP]);
+        ap->t->config_jump = a->value[SSHWORD_PROXY_JUMP];
+    else if (!sshword_none(a->value[SSHWORD_PROXY_COMMAND]))
+        ap->t->config_command = a->value[SSHWORD_PROXY_COMMAND];
     return RC_OK;
 }
 

@@ -87,6 +87,8 @@ class Host:
         self.key = key            # 'ssh-ed25519 AAAA…' as the server presents it, or None
         self.known = known
         self.user = user
+        self.process = None       # of an OpenSSH server, which may serve other hosts too
+        self.log = None           # likewise
         self.vars = {}            # further variables for the inventory
 
     def __repr__(self):
@@ -250,7 +252,10 @@ class Fleet:
         if os.getuid() == 0:
             os.makedirs('/run/sshd', mode=0o755, exist_ok=True)
         port = self._serve(addresses, start, log, wrapper)
-        return self._add(names, prefix, addresses, port, 'openssh', public, known)
+        made = self._add(names, prefix, addresses, port, 'openssh', public, known)
+        for h in made:
+            h.process, h.log = self.processes[-1], log
+        return made
 
     def dropbear(self, prefix, count=1, *, shell=None, home=None, known='right', args=()):
         """Dropbear servers, one process for each host."""

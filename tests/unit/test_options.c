@@ -181,6 +181,7 @@ CHECK(is_json, o->output_set && o->output.mode == OUTPUT_JSON)
 CHECK(is_ndjson, o->output.mode == OUTPUT_NDJSON)
 CHECK(is_csv, o->output.mode == OUTPUT_CSV)
 CHECK(is_none, o->output.mode == OUTPUT_NONE)
+CHECK(is_jump, IS(o->jump, "a,b@c:7"))
 CHECK(is_stream, o->output.mode == OUTPUT_STREAM && o->output.no_prefix)
 CHECK(is_columns, o->output.mode == OUTPUT_TABLE && IS(o->output.columns, "host,exit"))
 CHECK(is_out_dir, IS(o->out_dir, "d"))
@@ -297,6 +298,7 @@ static const struct row rows[] = {
     {"muster run -o ndjson web -- x", is_ndjson},
     {"muster run -o csv web -- x", is_csv},
     {"muster run -o none web -- x", is_none},
+    {"muster run -J a,b@c:7 web -- x", is_jump},
     {"muster run -N -o stream web -- x", is_stream},
     {"muster run -o table --columns host,exit web -- x", is_columns},
     {"muster run --out-dir d web -- x", is_out_dir},
@@ -505,8 +507,6 @@ static void test_habits(void **state)
         {"muster run web --forks 3 -- x", "--fanout N"},
         {"muster run web --become -- x", "not in this version"},
         {"muster run web --ask-pass -- x", "not in this version"},
-        {"muster run web -J bastion -- x", "not in this version"},
-        {"muster run web --jump=bastion -- x", "not in this version"},
         {"muster run web --detach -- x", "not in this version"},
         {"muster run web -ub -b -- x", "-o group"},
     };

@@ -21,6 +21,8 @@
 #include "controller/run/target.h"
 #include "controller/run/target_config.h"
 #include "controller/run/wrap.h"
+#include "controller/secrets/secrets.h"
+#include "controller/vault/key_source.h"
 
 enum { INPUT_MAX = 64 << 20, SCRIPT_MAX = 16 << 20, READ_STEP = 64 << 10 };
 
@@ -30,6 +32,8 @@ struct plan_parts { /* everything a plan points to */
     struct selection selection;
     struct arena arena;
     struct keys keys;
+    struct secrets *secrets;
+    uint32_t password; /* --ask-pass, in secrets */
     struct target *targets;
     struct target_config *config;
     struct jumps jumps;
@@ -145,6 +149,37 @@ static enum rc make_command(const struct options *o, struct plan_parts *p, struc
     return rc;
 }
 
+/* Once: it is the file that is to be mended, not each host. */
+static void warn_clear(const struct plan_parts *p)
+{
+    char place[512];
+    for (size_t i = 0; i < p->selection.count; i++) {
+        const struct target *t = &p->targets[i];
+        if (t->password == 0 || t->clear == NULL)
+            continue;
+        value_place_text(place, sizeof place, t->clear);
+        log_warn("%s%s a password stands there in clear text; muster vault encrypt --name NAME "
+                 "seals it",
+                 place[0] != '\0' ? place : "the inventory", ":");
+        return;
+    }
+}
+
+/* Asked once, before anything is started, and sent to every host that wants one. */
+static enum rc ask_password(const struct options *o, struct plan_parts *p, struct err *e)
+{
+    struct secret *text = NULL;
+    if (!o->ask_pass || o->dry_run)
+        return RC_OK;
+    enum rc rc = key_source_ask("SSH password", false, &text, e);
+    if (rc == RC_OK)
+        rc = secrets_add(p->secrets, text->data, text->len, &p->password, e);
+    secret_free(text);
+    if (rc == RC_NOTFOUND)
+        return err_set(e, RC_CONFIG, "--ask-pass: no terminal to ask on");
+    return rc == RC_OK ? rc : err_wrap(e, "--ask-pass");
+}
+
 static enum rc make_targets(struct options *o, struct plan_parts *p, struct err *e)
 {
     struct target_defaults d;
@@ -152,6 +187,8 @@ static enum rc make_targets(struct options *o, struct plan_parts *p, struct err 
     if (rc != RC_OK)
         return rc;
     d.host_key_alias = o->host_key_alias;
+    d.secrets = p->secrets;
+    d.password = p->password;
     rc = target_config_new(&p->config, o, e);
     if (rc != RC_OK)
         return rc;
@@ -169,6 +206,8 @@ static enum rc make_targets(struct options *o, struct plan_parts *p, struct err 
     /* A host's own bound may be longer than the default. */
     if (target_config_longest_ms(p->config) > o->connect_timeout_ms)
         o->connect_timeout_ms = target_config_longest_ms(p->config);
+    if (rc == RC_OK)
+        warn_clear(p);
     return rc;
 }
 
@@ -249,6 +288,7 @@ static void parts_fini(struct plan_parts *p)
     wrap_fini(&p->command);
     keys_fini(&p->keys);
     jumps_fini(&p->jumps);
+    secrets_free(p->secrets);
     mem_free(p->targets);
     target_config_free(p->config);
     selection_fini(&p->selection);
@@ -272,6 +312,10 @@ static enum rc prepare(struct options *o, struct plan_parts *p, bool *ended, int
     rc = make_command(o, p, e);
     if (rc == RC_OK)
         rc = guard_check(o, p->inventory, &p->selection, e);
+    if (rc == RC_OK)
+        rc = secrets_new(&p->secrets, e);
+    if (rc == RC_OK)
+        rc = ask_password(o, p, e);
     if (rc == RC_OK)
         rc = make_targets(o, p, e);
     *ended = rc == RC_OK && o->dry_run;
@@ -316,6 +360,7 @@ int cmd_run(struct options *o)
                                    .config = p.config,
                                    .jumps = &p.jumps,
                                    .keys = &p.keys,
+                                   .secrets = p.secrets,
                                    .command = &p.command,
                                    .command_text = buf_cstr(&p.text),
                                    .input = p.has_input ? &p.input : NULL,

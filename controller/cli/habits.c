@@ -16,7 +16,7 @@ struct habit {
 static const struct habit options[] = {
     {"-a", "there is no option for all hosts, say it: muster run all -- COMMAND (Ansible's -a ARGS "
            "is what follows --)"},
-    {"-A", "muster logs in with keys and asks for no password"},
+    {"-A", "to be asked for a login password type --ask-pass"},
     {"-b",
      "clush's gathered output is -o group (the default on a terminal); Ansible's become " LATER},
     {"-B", "clush's merged output is -o group; Ansible's background seconds " LATER
@@ -30,7 +30,7 @@ static const struct habit options[] = {
     {"-g", "a group is a pattern by itself: muster run GROUP -- COMMAND, or -w @GROUP"},
     {"-H", "hosts by name are -w HOSTS, a file of them is -w ^FILE"},
     {"-I", "to give every host our standard input type --stdin -"},
-    {"-k", "a login password: --ask-pass " LATER ", keys only; pdsh's fail fast is --max-fail 0"},
+    {"-k", "to be asked for a login password type --ask-pass; pdsh's fail fast is --max-fail 0"},
     {"-K", "a sudo password: --ask-become-pass " LATER},
     {"-L", "lines in the order of hosts are -o group, lines as they come are -o stream"},
     {"-m", "there are no modules: muster run PATTERN -- COMMAND"},
@@ -46,7 +46,6 @@ static const struct habit options[] = {
     {"--all", "say it as the pattern: muster run all -- COMMAND"},
     {"--args", "the command follows --: muster run PATTERN -- COMMAND"},
     {"--ask-become-pass", LATER},
-    {"--ask-pass", LATER ": log in with keys"},
     {"--ask-vault-pass", LATER},
     {"--become", LATER},
     {"--become-user", LATER},
@@ -76,7 +75,8 @@ static const struct habit options[] = {
     {"--outdir", "type --out-dir DIR"},
     {"--par", "type --fanout N (-f N)"},
     {"--parallel", "type --fanout N (-f N)"},
-    {"--password", "muster logs in with keys and takes no password on the command line"},
+    {"--password", "no password is taken from the command line, where others can see it; type "
+                   "--ask-pass"},
     {"--private-key", "type --key FILE"},
     {"--remote-user", "type --user NAME (-u NAME)"},
     {"--ssh-common-args", "words of ssh_config are -O KEY=VALUE"},

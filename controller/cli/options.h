@@ -99,6 +99,7 @@ struct options {
     const char *user;
     uint16_t port;       /* 0: not given */
     struct strings keys; /* --key */
+    bool ask_pass;
     /* They came from the environment or the configuration file: the inventory wins over them, as it
      * does not over what was typed. */
     bool user_is_default, port_is_default, keys_are_default;

@@ -52,6 +52,8 @@ const struct option_def option_table[] = {
      OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(keys), 0, 0, "@file",
      "Private key to log in with; may be repeated. Default: the inventory's, then "
      "~/.ssh/id_ed25519, id_ecdsa and id_rsa"},
+    {0, "ask-pass", NULL, GROUP_CONNECT, V_START, OPTION_REPLAY, set_flag, AT(ask_pass), 0, 0, "",
+     "Ask once for a password, for hosts where no key is enough; it wins over the inventory's"},
     {0, "known-hosts", "FILE", GROUP_CONNECT, V_REACH,
      OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(known_hosts), 0, 0,
      "@file", "Where host keys are on record; may be repeated. Default: ~/.ssh/known_hosts, then "

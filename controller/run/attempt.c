@@ -224,6 +224,7 @@ static enum rc start_job(struct attempt *a, const char *types, struct buf *line,
         .label = t->host->name,
         .user = t->user,
         .key_count = t->key_count,
+        .has_password = t->password != 0,
         .hostkey_types = types,
         .legacy = t->legacy,
         .command = line->data,
@@ -308,7 +309,7 @@ static bool next_address(const struct attempt *a, const struct session_result *r
     }
 }
 
-static struct attempt *attempt_of(struct run *r, uint64_t job)
+struct attempt *attempt_of(struct run *r, uint64_t job)
 {
     struct attempt *a = (uint32_t)job < r->count ? r->attempts[(uint32_t)job] : NULL;
     return a != NULL && a->job == job ? a : NULL;
@@ -359,6 +360,7 @@ void attempt_on_trust(void *user, uint64_t job, const struct trust_answer *answe
         mem_free(a->retry_types);
         a->retry_types = mem_strdup(answer->retry_types);
     }
+    a->unproven = answer->unproven;
     if (answer->accept)
         a->phase = PHASE_AUTH;
     pool_hostkey_answer(r->pool, job, answer->accept ? HOSTKEY_ACCEPT : HOSTKEY_REJECT,
@@ -375,6 +377,7 @@ static void on_authenticated(void *user, uint64_t job)
     if (a == NULL)
         return;
     a->phase = PHASE_OPEN;
+    password_authenticated(a);
     place_leave(r, a->target);
     run_pump(r);
 }
@@ -439,6 +442,7 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
         enter_gate(a);
     } else {
         struct outcome o = result->outcome;
+        password_ended(a, &o);
         scan_settle(a, &o);
         fallback_settle(a, &o);
         finish(a, &o, &result->timing, result->server_banner);
@@ -459,6 +463,7 @@ static void on_trouble(void *user, enum rc rc, const char *message, bool all_dea
 const struct pool_ops attempt_pool_ops = {
     .begun = on_begun,
     .hostkey = on_hostkey,
+    .password = attempt_on_password,
     .authenticated = on_authenticated,
     .sent = on_sent,
     .data = on_data,
@@ -584,10 +589,12 @@ void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t bud
         start_failed(r, target);
         return;
     }
+    bool spent = a->password_spent;
     *a = (struct attempt){.run = r,
                           .target = target,
                           .link = NO_LINK,
                           .number = number,
+                          .password_spent = spent,
                           .budget_ms = own_budget(r, target, budget_ms),
                           .start_ms = clock_ms(),
                           .start_wall_us = clock_wall_us()};

@@ -356,6 +356,8 @@ static enum rc open_parts(struct run *r, struct err *e)
     if (rc == RC_OK)
         rc = gate_new(&r->gate, GATE_PER_SERVER, e);
     if (rc == RC_OK)
+        rc = proof_new(&r->proof, PROOF_AT_ONCE, s.breaker, e);
+    if (rc == RC_OK)
         rc = open_handles(r, e);
     if (rc == RC_OK)
         rc = trust_new(&r->trust, r->options, &r->loop, attempt_on_trust, r, e);
@@ -422,6 +424,7 @@ static void free_parts(struct run *r)
     sched_free(r->sched);
     gate_free(r->gate);
     links_free(r);
+    proof_free(r->proof);
     pool_free(r->pool);
     mem_free(r->events);
     mem_free(r);

@@ -17,6 +17,7 @@
 #include "controller/run/ending.h"
 #include "controller/run/gate.h"
 #include "controller/route/route.h"
+#include "controller/run/proof.h"
 #include "controller/run/run.h"
 #include "controller/run/sched.h"
 #include "controller/run/trust.h"
@@ -56,15 +57,19 @@ struct attempt {
     bool had_link;    /* it went through one, perhaps one that ended */
     uint8_t rejoined; /* links that ended under it */
     bool sent;
-    bool cancelled;              /* cancel was asked for */
-    enum problem why;            /* with cancelled */
-    char *retry_types;           /* shake hands again with these; NULL: no need */
-    bool reshaken;               /* that was done */
-    uint8_t type_at;             /* a scan: its handshakes so far */
-    bool has_key;                /* a scan: one of them brought a key */
-    bool asked_again;            /* a scan: the present handshake is the second for its kind */
-    bool openssh;                /* its job is OpenSSH's ssh, not a worker's */
-    struct ending ending;        /* once it has ended */
+    bool unproven;        /* its key was accepted in this run, or not checked */
+    bool password_out;    /* the worker has its password, the login is not complete */
+    bool password_spent;  /* it had it and did not get in; kept from one attempt to the next */
+    uint8_t withheld;     /* enum withheld: why it was given none */
+    bool cancelled;       /* cancel was asked for */
+    enum problem why;     /* with cancelled */
+    char *retry_types;    /* shake hands again with these; NULL: no need */
+    bool reshaken;        /* that was done */
+    uint8_t type_at;      /* a scan: its handshakes so far */
+    bool has_key;         /* a scan: one of them brought a key */
+    bool asked_again;     /* a scan: the present handshake is the second for its kind */
+    bool openssh;         /* its job is OpenSSH's ssh, not a worker's */
+    struct ending ending; /* once it has ended */
     struct attempt *prev, *next; /* in the run's list of what runs, oldest first */
 };
 
@@ -95,6 +100,7 @@ struct run {
     struct links *links; /* NULL: no bastions */
     uint64_t wake_at;    /* when the timer fires */
     uint64_t sched_wake; /* when the scheduler wants to be called */
+    struct proof *proof; /* of passwords */
     struct pool *pool;
     struct openssh *openssh; /* made for the first host that needs it; NULL until then */
     struct resolver *resolver;
@@ -146,6 +152,7 @@ bool attempt_granted(struct run *r, uint32_t target); /* a place; false: given b
 void attempt_routed(struct run *r, uint32_t target, uint32_t link);
 void attempt_unrouted(struct run *r, uint32_t target);
 extern const struct pool_ops attempt_pool_ops;
+struct attempt *attempt_of(struct run *r, uint64_t job); /* NULL: it has ended */
 void attempts_free(struct run *r);
 
 /* fallback.c */
@@ -202,6 +209,18 @@ void attempt_final(struct run *r, uint32_t target, enum problem problem);
 bool scan_goes_on(struct attempt *a, const struct session_result *res);
 /* The attempt is over: the last handshake may have been for a key that the host lacks. */
 void scan_settle(const struct attempt *a, struct outcome *o);
+
+/* password.c */
+enum withheld { /* why a host was given no password */
+                WITHHELD_NOT,
+                WITHHELD_UNPROVEN,
+                WITHHELD_BARRED,
+                WITHHELD_SPENT,
+                WITHHELD_NO_MEMORY
+};
+void attempt_on_password(void *user, uint64_t job);
+void password_authenticated(struct attempt *a);
+void password_ended(struct attempt *a, struct outcome *o); /* of a job; o may be put in our words */
 
 /* watch.c */
 enum rc watch_open(struct run *r, struct err *e); /* signals, keyboard, progress */

@@ -136,6 +136,39 @@ static enum rc read_key(struct target *t, const struct inventory *inv, struct ke
                           : mark_bad(t, arena, "variable ansible_ssh_private_key_file: %s", e.msg);
 }
 
+/* The text of a variable that is a password, into the secrets. A template may stand for one that is
+ * not needed: it is remembered for hosts where no key is enough. */
+static enum rc add_password(struct target *t, const struct value *v, struct secrets *secrets,
+                            struct arena *arena)
+{
+    struct buf b;
+    struct err e = {0};
+    buf_init(&b, SECRETS_MAX_TEXT + 1);
+    enum rc rc = value_text(v, &b, &e);
+    if (rc == RC_OK && b.len > 0)
+        rc = secrets_add(secrets, b.data, b.len, &t->password, &e);
+    buf_wipe(&b);
+    t->clear = v;
+    if (rc == RC_OK || rc == RC_NOMEM)
+        return rc;
+    if (v->type == VALUE_VAULT)
+        return mark_bad(t, arena, "its password: %s", e.msg);
+    t->no_password = arena_strdup(arena, e.msg);
+    return t->no_password != NULL ? RC_OK : RC_NOMEM;
+}
+
+static enum rc read_password(struct target *t, const struct target_defaults *d,
+                             const struct inventory *inv, struct arena *arena)
+{
+    t->password = d->password;
+    if (d->secrets == NULL || d->password != 0)
+        return RC_OK;
+    const struct value *v = inventory_host_conn_var(inv, t->host, "password");
+    if (v == NULL || v->type == VALUE_NULL)
+        return RC_OK;
+    return add_password(t, v, d->secrets, arena);
+}
+
 /* A host that is not reached over SSH must be said, not dialled anyway. */
 static enum rc refuse_unsupported(struct target *t, const struct inventory *inv,
                                   struct arena *arena)
@@ -210,6 +243,8 @@ enum rc target_init_named(struct target *t, const struct target_defaults *d,
         rc = read_port(t, inv, arena);
     if (rc == RC_OK && t->bad == NULL && !d->keys_given)
         rc = read_key(t, inv, keys, arena);
+    if (rc == RC_OK && t->bad == NULL)
+        rc = read_password(t, d, inv, arena);
     if (rc == RC_OK && t->bad == NULL)
         rc = refuse_unsupported(t, inv, arena);
     const char *alias = d->host_key_alias;

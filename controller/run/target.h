@@ -16,6 +16,7 @@
 #include "common/err.h"
 #include "controller/cli/options.h"
 #include "controller/run/trust.h"
+#include "controller/secrets/secrets.h"
 #include "controller/ssh/keys.h"
 #include "controller/ssh/session.h"
 #include "inventory/inventory.h"
@@ -40,6 +41,9 @@ struct target {
     uint16_t port;
     uint8_t key_count;
     uint8_t keys[SESSION_MAX_KEYS];
+    uint32_t password;          /* number in the secrets; 0: none */
+    const struct value *clear;  /* what holds it, where that is clear text, or NULL */
+    const char *no_password;    /* why it could not be read; matters where no key is enough */
     bool alias;                 /* key_name is an alias: looked up without the port, as ssh does */
     bool legacy;                /* old algorithms are offered too: ssh_config asks for them */
     uint8_t family;             /* AF_INET or AF_INET6: addresses of this one only; 0: any */
@@ -62,7 +66,9 @@ struct target_defaults {
     uint8_t key_count; /* --key, or the user's default files */
     uint8_t keys[SESSION_MAX_KEYS];
     bool keys_given;
-    const char *host_key_alias;   /* -O HostKeyAlias, or NULL */
+    struct secrets *secrets;    /* gets what variables hold; NULL: nobody logs in, none are read */
+    uint32_t password;          /* --ask-pass, in secrets; 0: the inventory's */
+    const char *host_key_alias; /* -O HostKeyAlias, or NULL */
     struct target_config *config; /* ssh_config, or NULL */
 };
 

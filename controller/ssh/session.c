@@ -119,6 +119,10 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 void session_set_deadline(struct session *s)
 {
     uint64_t due = s->state_due_ms;
+    if (session_awaits_password(s)) {
+        wheel_disarm(&s->env->wheel, &s->timer);
+        return;
+    }
     if (!s->result.outcome.sent)
         due = earlier(due, s->budget_due_ms);
     if (s->state == S_RUN && !s->env->paused) {
@@ -440,6 +444,12 @@ static bool more_waits(const struct session *s, uint64_t before)
     return s->broken ? n > 0 : n == SSHIO_READ && !(s->env->paused && in_run(s));
 }
 
+/* Its owner has the next word, the socket none. */
+static bool awaits_owner(const struct session *s)
+{
+    return s->state == S_HOSTKEY || session_awaits_password(s);
+}
+
 void session_tick(struct session *s)
 {
     enum step step = STEP_WAIT;
@@ -457,7 +467,7 @@ void session_tick(struct session *s)
             break;
     }
     s->ready = false;
-    if (s->broken && s->state < S_CLOSE && s->state != S_HOSTKEY)
+    if (s->broken && s->state < S_CLOSE && !awaits_owner(s))
         session_died(s); /* the error was in the socket: no further event would come */
     if (s->state < S_CLOSE)
         session_rearm(s);
@@ -484,7 +494,7 @@ void session_rearm(struct session *s)
         held = s->was_full = bridges_full(s);
     if (s->state == S_CONNECT)
         want = UV_WRITABLE;
-    else if (s->state != S_HOSTKEY && s->state != S_FORWARD) {
+    else if (s->state != S_FORWARD && !awaits_owner(s)) {
         want = (held ? 0 : UV_READABLE) | (sshio_wants_write(s->io) ? UV_WRITABLE : 0);
     }
     if (s->state == S_RUN)

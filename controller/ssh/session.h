@@ -67,6 +67,7 @@ struct session_spec {
     const char *user;
     unsigned keys[SESSION_MAX_KEYS]; /* numbers in the env, in the order to try */
     unsigned key_count;
+    bool has_password;   /* there is one: session_ops.password asks for it when it is needed */
     const void *command; /* the exec request, as it goes over the wire; never NULL */
     size_t command_len;
     bool use_stdin;              /* feed the env's stdin, then EOF; otherwise EOF at once */
@@ -97,6 +98,10 @@ struct session_ops {
     void (*data)(void *user, bool is_stderr, const void *p, size_t n);
     /* The end, exactly once; the session is freed after this call returns. */
     void (*done)(void *user, const struct session_result *result);
+    /* A password would go to the host now: no key was enough, and the server asks for one. Answer
+     * with session_password_answer, now or later; the session's clocks stand still meanwhile. At
+     * most once per session, and only with has_password; may be NULL without. */
+    void (*password)(void *user);
 };
 
 /* Starts. On success the session belongs to itself until done. The spec's pointers are only read
@@ -112,6 +117,11 @@ enum hostkey_answer { HOSTKEY_ACCEPT, HOSTKEY_REJECT };
 /* REJECT ends with `problem` and `detail`. */
 void session_hostkey_answer(struct session *s, enum hostkey_answer a, enum problem problem,
                             const char *detail);
+
+/* What session_ops.password asked for, copied to locked memory and wiped once it was used. NULL: it
+ * gets none, and the session ends with auth-denied. RC_OK, RC_NOMEM (as if NULL). Nothing when
+ * nobody asked. */
+enum rc session_password_answer(struct session *s, const char *text, size_t len);
 
 /* Ends it: before the command was sent at once, with problem (cancelled, run-deadline). While the
  * command runs: TERM, 10 s, KILL by signal requests, then close; `may_still_run` unless the end was

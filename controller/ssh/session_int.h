@@ -10,6 +10,7 @@
 #include "controller/ssh/session.h"
 #include "controller/ssh/ssh_io.h"
 #include "controller/ssh/wheel.h"
+#include "controller/vault/secret.h"
 
 enum session_state {
     S_CONNECT, /* our own TCP connect is under way */
@@ -130,6 +131,15 @@ struct session {
     bool offered; /* keys[key_at] was offered and accepted: sign now */
     unsigned keys_tried;
     bool partial; /* a key was accepted, but the server wants more */
+    enum login_way { LOGIN_KEYS, LOGIN_PASSWORD, LOGIN_PROMPTS } way;
+    bool has_password;
+    bool wanted;             /* the owner was asked for it; an answer is awaited while !given */
+    bool given;              /* it answered */
+    bool password_sent;      /* never twice */
+    bool password_accepted;  /* and the server wants more */
+    struct secret *password; /* terminated; from the answer until it was used */
+    uint64_t wanted_ms;      /* since when an answer is awaited */
+    unsigned rounds;         /* of questions, see session_password.c */
 
     uint64_t run_bytes;    /* sshio_bytes_in when the request went out */
     uint64_t data_packets; /* that brought bytes of the command */
@@ -186,6 +196,16 @@ enum step session_in_linked(struct session *s);
 enum step session_forward_late(struct session *s, const char *took);
 /* The way to the host ended under us: that is what happened, whatever it looked like from here. */
 enum problem session_blame_link(struct session *s, enum problem problem);
+/* session_password.c: what comes when the keys are through. */
+/* Whether a question of keyboard-interactive asks for the password, by its words. Pure. */
+bool session_asks_password(const char *prompt, bool echo);
+enum step session_after_keys(struct session *s);
+enum step session_in_password(struct session *s); /* with another way than LOGIN_KEYS */
+/* The loop has nothing to tell: the owner's answer is what is awaited. */
+bool session_awaits_password(const struct session *s);
+/* session_login.c: no way is left. */
+enum step session_auth_failed(struct session *s);
+enum step session_authenticated(struct session *s);
 
 /* session_end.c: every way out. Each returns STEP_END, with everything given back. */
 /* With what is in the outcome. */

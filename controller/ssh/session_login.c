@@ -59,7 +59,7 @@ enum step session_in_service(struct session *s)
     }
 }
 
-static enum step auth_failed(struct session *s)
+enum step session_auth_failed(struct session *s)
 {
     char methods[96];
     sshio_auth_methods(s->io, methods, sizeof methods);
@@ -88,7 +88,7 @@ static enum sshio_step auth_step(struct session *s)
     return sshio_auth_sign(s->io, s->user_name, key);
 }
 
-static enum step authenticated(struct session *s)
+enum step session_authenticated(struct session *s)
 {
     s->result.timing.auth = session_elapsed_us(s);
     session_move(s, s->kind == SESSION_LINK ? S_LINKED : S_OPEN);
@@ -106,21 +106,25 @@ static enum step next_key(struct session *s)
         s->keys_tried++;
     s->offered = false;
     s->key_at++;
-    return s->key_at < s->key_count ? STEP_NEXT : auth_failed(s);
+    return s->key_at < s->key_count ? STEP_NEXT : session_after_keys(s);
 }
 
 enum step session_in_auth(struct session *s)
 {
     bool offering = s->key_count > 1 && !s->offered;
+    if (s->way != LOGIN_KEYS)
+        return session_in_password(s);
     switch (auth_step(s)) {
     case SSHIO_AGAIN: return STEP_WAIT;
     case SSHIO_DEAD: s->keys_tried += s->key_count > 0; return session_died(s);
     case SSHIO_OK:
         if (!offering)
-            return authenticated(s);
+            return session_authenticated(s);
         s->offered = true;
         return STEP_NEXT;
-    case SSHIO_PARTIAL: s->partial = true; return next_key(s);
+    case SSHIO_PARTIAL:
+        s->partial = true;
+        return sshio_auth_takes(s->io, "publickey") ? next_key(s) : session_after_keys(s);
     default: return next_key(s);
     }
 }

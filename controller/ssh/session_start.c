@@ -17,6 +17,7 @@ enum { DEAD_PEER_MS = 30 * 1000, PROBE_AFTER_S = 15, PROBE_EVERY_S = 10, PROBES 
 
 void session_free(struct session *s)
 {
+    secret_free(s->password);
     mem_free(s->user_name);
     mem_free(s->label);
     mem_free(s->command);
@@ -49,6 +50,7 @@ static enum rc copy_spec(struct session *s, const struct session_spec *spec, str
     s->kind = spec->kind;
     s->restricted = s->hostkey_types[0] != '\0';
     s->legacy = spec->legacy;
+    s->has_password = spec->has_password;
     s->use_stdin = spec->use_stdin;
     s->addr = spec->addr;
     s->connect_budget_ms = spec->connect_budget_ms;

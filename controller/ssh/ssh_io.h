@@ -71,6 +71,7 @@ enum sshio_step {
     SSHIO_AGAIN,   /* call again with the same arguments on the next event */
     SSHIO_DENIED,  /* the server said no; the session lives */
     SSHIO_PARTIAL, /* accepted, but the login needs more than this */
+    SSHIO_ASKED,   /* the server has questions: sshio_question */
     SSHIO_DEAD,    /* the session is over, the descriptor perhaps closed already: free it now */
 };
 
@@ -87,6 +88,23 @@ enum sshio_step sshio_service(struct sshio *io);
 enum sshio_step sshio_auth_none(struct sshio *io, const char *user);
 enum sshio_step sshio_auth_offer(struct sshio *io, const char *user, const struct sshio_key *k);
 enum sshio_step sshio_auth_sign(struct sshio *io, const char *user, const struct sshio_key *k);
+/* The text goes to the server as it is, terminated. */
+enum sshio_step sshio_auth_password(struct sshio *io, const char *user, const char *password);
+
+/* keyboard-interactive: ASKED for each round of questions; call again once they are answered (a
+ * round without any is answered by the call itself). */
+enum sshio_step sshio_auth_prompts(struct sshio *io, const char *user);
+struct sshio_question { /* raw, the server's; valid until the next step */
+    unsigned count;     /* questions of this round */
+    const char *text;   /* of the first, "" for none */
+    bool echo;          /* of the first: what is typed may be seen */
+};
+void sshio_question(struct sshio *io, struct sshio_question *q);
+/* Answers the only question of a round. RC_OK, RC_NOMEM. */
+enum rc sshio_answer(struct sshio *io, const char *text);
+
+/* Whether the server's last refusal named the method ("password"). */
+bool sshio_auth_takes(struct sshio *io, const char *method);
 /* After a denial: what the server would take, "publickey,password", into dst. Returns dst. */
 char *sshio_auth_methods(struct sshio *io, char *dst, size_t cap);
 

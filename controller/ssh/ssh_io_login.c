@@ -4,6 +4,9 @@
 #include "controller/ssh/ssh_io_int.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "common/mem.h"
 
 /* An error in a session that still lives is local (a key that cannot sign): as good as a denial. */
 static enum sshio_step settle(const struct sshio *io, int rc)
@@ -62,4 +65,52 @@ char *sshio_auth_methods(struct sshio *io, char *dst, size_t cap)
             len +=
                 (size_t)snprintf(dst + len, cap - len, "%s%s", len > 0 ? "," : "", methods[i].name);
     return dst;
+}
+
+enum sshio_step sshio_auth_password(struct sshio *io, const char *user, const char *password)
+{
+    sshio_current = io;
+    int rc = ssh_userauth_password(io->ssh, user, password);
+    sshio_current = NULL;
+    return settle(io, rc);
+}
+
+/* A round whose answers are not all set is sent with empty ones. */
+enum sshio_step sshio_auth_prompts(struct sshio *io, const char *user)
+{
+    sshio_current = io;
+    int rc = ssh_userauth_kbdint(io->ssh, user, NULL);
+    sshio_current = NULL;
+    return rc == SSH_AUTH_INFO && !sshio_gone(io) ? SSHIO_ASKED : settle(io, rc);
+}
+
+/* The index is checked here: libssh 0.10.6 lets one past the end through. */
+void sshio_question(struct sshio *io, struct sshio_question *q)
+{
+    char echo = 0;
+    int n = ssh_userauth_kbdint_getnprompts(io->ssh);
+    const char *text = n > 0 ? ssh_userauth_kbdint_getprompt(io->ssh, 0, &echo) : NULL;
+    *q = (struct sshio_question){
+        .count = n > 0 ? (unsigned)n : 0, .text = text != NULL ? text : "", .echo = echo != 0};
+}
+
+enum rc sshio_answer(struct sshio *io, const char *text)
+{
+    must(ssh_userauth_kbdint_getnprompts(io->ssh) == 1);
+    return ssh_userauth_kbdint_setanswer(io->ssh, 0, text) == 0 ? RC_OK : RC_NOMEM;
+}
+
+bool sshio_auth_takes(struct sshio *io, const char *method)
+{
+    static const struct {
+        const char *name;
+        int bit;
+    } methods[] = {{"publickey", SSH_AUTH_METHOD_PUBLICKEY},
+                   {"password", SSH_AUTH_METHOD_PASSWORD},
+                   {"keyboard-interactive", SSH_AUTH_METHOD_INTERACTIVE}};
+    int have = ssh_userauth_list(io->ssh, NULL);
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        if (strcmp(methods[i].name, method) == 0)
+            return (have & methods[i].bit) != 0;
+    return false;
 }

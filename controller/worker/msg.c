@@ -257,7 +257,7 @@ enum rc msg_put_start(struct buf *out, uint64_t job, const struct session_spec *
     uint64_t keys[SESSION_MAX_KEYS];
     enum rc rc = check_spec(s);
     if (rc == RC_OK)
-        rc = begin(&m, out, MSG_START, job, 17);
+        rc = begin(&m, out, MSG_START, job, 18);
     if (rc != RC_OK)
         return rc;
     for (unsigned i = 0; i < s->key_count; i++)
@@ -277,6 +277,7 @@ enum rc msg_put_start(struct buf *out, uint64_t job, const struct session_spec *
     wire_put_u64(&m.w, "tcp_ms", s->tcp_budget_ms);
     wire_put_u64(&m.w, "run_ms", s->run_timeout_ms);
     wire_put_u64(&m.w, "silence_ms", s->silence_timeout_ms);
+    wire_put_bool(&m.w, "password", s->has_password);
     return end(&m);
 }
 
@@ -326,6 +327,7 @@ enum rc msg_get_start(const struct frame *f, struct msg_start *m, struct err *e)
     s->tcp_budget_ms = get_u64(&r, "tcp_ms", MSG_MAX_MS);
     s->run_timeout_ms = get_u64(&r, "run_ms", MSG_MAX_MS);
     s->silence_timeout_ms = get_u64(&r, "silence_ms", MSG_MAX_MS);
+    s->has_password = get_bool(&r, "password");
     s->label = m->label;
     s->user = m->user;
     s->hostkey_types = m->hostkey_types;

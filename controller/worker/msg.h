@@ -13,6 +13,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "controller/secrets/secrets.h"
 #include "controller/ssh/session.h"
 #include "proto/frame.h"
 
@@ -23,9 +24,10 @@ enum msg_type {
     MSG_START = 3,
     MSG_HOSTKEY_ANSWER = 4,
     MSG_CANCEL = 5,
-    MSG_PAUSE = 6,  /* empty */
-    MSG_RESUME = 7, /* empty */
-    MSG_PING = 8,   /* empty; answered with PONG */
+    MSG_PAUSE = 6,   /* empty */
+    MSG_RESUME = 7,  /* empty */
+    MSG_PING = 8,    /* empty; answered with PONG */
+    MSG_SECRET = 13, /* raw: the password that SECRET_WANTED asked for; empty: none is given */
     /* worker to coordinator */
     MSG_TROUBLE = 64,
     MSG_HOSTKEY = 65,
@@ -33,9 +35,10 @@ enum msg_type {
     MSG_SENT = 67,          /* empty */
     MSG_DATA = 68,          /* raw: 1 byte, 1 stdout or 2 stderr; then bytes */
     MSG_DONE = 69,
-    MSG_PONG = 70,  /* empty */
-    MSG_BEGUN = 75, /* empty: the job has left the line, its time runs */
-    MSG_READY = 76, /* empty: it is set up, and shut in */
+    MSG_PONG = 70,          /* empty */
+    MSG_SECRET_WANTED = 74, /* empty: a password would go to the host now */
+    MSG_BEGUN = 75,         /* empty: the job has left the line, its time runs */
+    MSG_READY = 76,         /* empty: it is set up, and shut in */
 };
 
 enum {
@@ -95,10 +98,16 @@ enum rc msg_put_hostkey_answer(struct buf *out, uint64_t job, enum hostkey_answe
                                enum problem problem, const char *detail);
 enum rc msg_get_hostkey_answer(const struct frame *f, struct msg_hostkey_answer *m, struct err *e);
 
+/* At most SECRETS_MAX_TEXT bytes. The caller has reserved the room (MSG_SECRET_ROOM), so that no
+ * copy stays behind; *text is borrowed from the frame and not terminated. */
+#define MSG_SECRET_ROOM ((size_t)FRAME_HEADER + SECRETS_MAX_TEXT)
+enum rc msg_put_secret(struct buf *out, uint64_t job, const void *text, size_t len);
+enum rc msg_get_secret(const struct frame *f, const char **text, size_t *len, struct err *e);
+
 enum rc msg_put_cancel(struct buf *out, uint64_t job, enum problem problem, bool now);
 enum rc msg_get_cancel(const struct frame *f, enum problem *problem, bool *now, struct err *e);
 
-/* Messages without a payload: PAUSE, RESUME, BEGUN, AUTHENTICATED, SENT. */
+/* Messages without a payload: PAUSE, RESUME, BEGUN, AUTHENTICATED, SENT, SECRET_WANTED. */
 enum rc msg_put_empty(struct buf *out, enum msg_type type, uint64_t id);
 enum rc msg_get_empty(const struct frame *f, struct err *e);
 

@@ -343,6 +343,7 @@ enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec
         return err_nomem(e);
     j->id = job;
     j->worker = w;
+    j->has_password = spec->has_password;
     j->kind = spec->kind;
     if (map_put(&p->jobs, (const char *)&j->id, sizeof j->id, j, NULL) != 0) {
         mem_free(j);
@@ -384,6 +385,19 @@ void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, en
     enum rc rc = chan_reserve(ch, FRAME_HEADER + 512);
     if (rc == RC_OK)
         rc = msg_put_hostkey_answer(chan_out(ch), job, a, problem, detail);
+    said(j->worker, rc);
+}
+
+void pool_password_answer(struct pool *p, uint64_t job, const char *text, size_t len)
+{
+    struct pool_job *j = pool_find_job(p, job);
+    if (j == NULL || !j->wanted || !j->worker->alive)
+        return;
+    j->wanted = false;
+    struct chan *ch = &j->worker->chan;
+    enum rc rc = chan_reserve(ch, MSG_SECRET_ROOM);
+    if (rc == RC_OK)
+        rc = msg_put_secret(chan_out(ch), job, text, len);
     said(j->worker, rc);
 }
 

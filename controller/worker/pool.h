@@ -40,6 +40,9 @@ struct pool_ops {
     void (*begun)(void *user, uint64_t job);
     /* answer with pool_hostkey_answer */
     void (*hostkey)(void *user, uint64_t job, const char *key_type, const void *blob, size_t len);
+    /* A password would go to the host now; answer with pool_password_answer. At most once per job,
+     * before authenticated, and only for a job whose spec says that there is one. */
+    void (*password)(void *user, uint64_t job);
     void (*authenticated)(void *user, uint64_t job);
     void (*sent)(void *user, uint64_t job);
     void (*data)(void *user, uint64_t job, bool is_stderr, const void *p, size_t n);
@@ -72,6 +75,8 @@ enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *
 enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec, struct err *e);
 void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, enum problem problem,
                          const char *detail);
+/* The password that ops.password asked for; len 0: none is given. */
+void pool_password_answer(struct pool *p, uint64_t job, const char *text, size_t len);
 void pool_cancel(struct pool *p, uint64_t job, enum problem problem, bool now);
 /* To be called ten times a second: a worker that has jobs and says nothing is asked whether it is
  * still there, and ended when it does not answer for POOL_QUIET_BEATS calls. Calls are counted and

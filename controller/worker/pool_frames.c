@@ -48,12 +48,25 @@ static enum rc took_begun(struct pool *p, struct pool_job *j, const struct frame
     return RC_OK;
 }
 
+static enum rc took_wanted(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
+{
+    if (j->state != JOB_STARTED || j->asked || !j->has_password)
+        return breach(e, f, "a password out of turn");
+    enum rc rc = msg_get_empty(f, e);
+    if (rc != RC_OK)
+        return rc;
+    j->has_password = false;
+    j->wanted = true;
+    p->ops.password(p->user, j->id);
+    return RC_OK;
+}
+
 /* AUTHENTICATED and SENT: each at most once and in this order. */
 static enum rc took_step(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
 {
     enum job_state to = f->type == MSG_SENT ? JOB_SENT : JOB_AUTHENTICATED;
     if (j->kind == SESSION_SCAN || j->state == JOB_WAITING || j->state >= to || j->asked ||
-        (j->kind == SESSION_LINK && to == JOB_SENT))
+        j->wanted || (j->kind == SESSION_LINK && to == JOB_SENT))
         return breach(e, f, "a step out of turn");
     enum rc rc = msg_get_empty(f, e);
     if (rc != RC_OK)
@@ -126,6 +139,7 @@ enum rc pool_on_frame(void *user, const struct frame *f, struct err *e)
     switch (f->type) {
     case MSG_BEGUN: return took_begun(p, j, f, e);
     case MSG_HOSTKEY: return took_hostkey(p, j, f, e);
+    case MSG_SECRET_WANTED: return took_wanted(p, j, f, e);
     case MSG_AUTHENTICATED:
     case MSG_SENT: return took_step(p, j, f, e);
     case MSG_DATA: return took_data(p, j, f, e);

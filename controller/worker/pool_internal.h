@@ -19,6 +19,8 @@ struct pool_job {
     enum job_state state;
     enum session_kind kind;
     bool asked;        /* a host key waits for our answer */
+    bool has_password; /* and it may be asked for once */
+    bool wanted;       /* a password waits for our answer */
     unsigned hostkeys; /* how often it asked */
     struct pool_job *prev, *next;
 };

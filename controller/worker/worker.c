@@ -126,6 +126,12 @@ static void on_authenticated(void *user)
     said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_AUTHENTICATED, j->id));
 }
 
+static void on_password(void *user)
+{
+    struct worker_job *j = user;
+    said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_SECRET_WANTED, j->id));
+}
+
 /* The request goes out next. Were this word still with us when we die, the coordinator would take
  * the command for one that was never sent, and run it again. */
 static void on_sent(void *user)
@@ -189,6 +195,7 @@ static void on_done(void *user, const struct session_result *result)
 }
 
 static const struct session_ops session_ops = {.hostkey = on_hostkey,
+                                               .password = on_password,
                                                .authenticated = on_authenticated,
                                                .sent = on_sent,
                                                .data = on_data,
@@ -360,6 +367,17 @@ static enum rc took_answer(struct worker *w, const struct frame *f, struct err *
     return rc;
 }
 
+static enum rc took_secret(struct worker *w, const struct frame *f, struct err *e)
+{
+    const char *text;
+    size_t len;
+    enum rc rc = msg_get_secret(f, &text, &len, e);
+    struct worker_job *j = find_job(w, f->id);
+    if (rc == RC_OK && j != NULL)
+        (void)session_password_answer(j->session, text, len); /* without memory: as if none */
+    return rc;
+}
+
 static enum rc took_cancel(struct worker *w, const struct frame *f, struct err *e)
 {
     enum problem problem;
@@ -392,6 +410,7 @@ static enum rc on_frame(void *user, const struct frame *f, struct err *e)
     case MSG_START: return took_start(w, f, e);
     case MSG_HOSTKEY_ANSWER: return took_answer(w, f, e);
     case MSG_CANCEL: return took_cancel(w, f, e);
+    case MSG_SECRET: return took_secret(w, f, e);
     case MSG_PAUSE:
     case MSG_RESUME: return took_pause(w, f, e);
     case MSG_PING: said(w, msg_put_empty(chan_out(&w->chan), MSG_PONG, 0)); return RC_OK;

@@ -56,7 +56,11 @@ static void on_done(void *u, const struct session_result *r)
     start_more();
 }
 
-static const struct session_ops ops = {on_hostkey, on_nothing, on_nothing, on_data, on_done};
+static const struct session_ops ops = {.hostkey = on_hostkey,
+                                       .authenticated = on_nothing,
+                                       .sent = on_nothing,
+                                       .data = on_data,
+                                       .done = on_done};
 
 static void start_more(void)
 {

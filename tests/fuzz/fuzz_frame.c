@@ -78,6 +78,7 @@ static void try_others(const struct frame *f)
     struct msg_hostkey hostkey;
     enum problem problem;
     const void *p;
+    const char *text;
     size_t n;
     bool flag;
     switch (f->type) {
@@ -88,6 +89,10 @@ static void try_others(const struct frame *f)
     case MSG_HOSTKEY_ANSWER:
         if (msg_get_hostkey_answer(f, &answer, NULL) == RC_OK)
             must(answer.answer == HOSTKEY_ACCEPT || answer.problem != PROBLEM_NONE);
+        break;
+    case MSG_SECRET:
+        if (msg_get_secret(f, &text, &n, NULL) == RC_OK)
+            must(n <= SECRETS_MAX_TEXT && (n == 0 || memchr(text, 0, n) == NULL));
         break;
     case MSG_CANCEL:
         if (msg_get_cancel(f, &problem, &flag, NULL) == RC_OK)

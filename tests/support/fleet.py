@@ -140,6 +140,14 @@ def hashed_name(name):
     return '|1|%s|%s' % (base64.b64encode(salt).decode(), base64.b64encode(mac).decode())
 
 
+def hashed_password(password):
+    """As /etc/shadow holds it; '*' for None."""
+    if password is None:
+        return '*'
+    return subprocess.run([find_program('openssl'), 'passwd', '-6', '-stdin'], input=password + '\n', check=True,
+                          stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
 class Fleet:
     def __init__(self, directory=None, keep=False):
         self.dir = os.path.abspath(directory) if directory else tempfile.mkdtemp(prefix='fleet-')
@@ -204,7 +212,7 @@ class Fleet:
     # Servers
 
     def sshd(self, prefix, count=1, *, names=None, config=(), shell=None, home=None, known='right',
-             per_host=False, own_key=False, max_startups='5000', env=()):
+             per_host=False, own_key=False, max_startups='5000', env=(), password=None):
         """OpenSSH servers for `count` new hosts PREFIX1…, or the names given.
 
         config     further lines of sshd_config (they come first, so they win)
@@ -213,23 +221,25 @@ class Fleet:
         per_host   one server process per host instead of one for every 16
         own_key    a host key of their own instead of the fleet's one
         env        environment of the sessions: K=V
+        password   the account's password, for config=['PasswordAuthentication yes'] (needs
+                   libnss-wrapper; fails without)
         """
         names = names or self._names(prefix, count)
         step = 1 if per_host else HOSTS_PER_SSHD
         made = []
         for i in range(0, len(names), step):
             made += self._sshd(prefix, names[i:i + step], config, shell, home, known, own_key,
-                               max_startups, env)
+                               max_startups, env, password)
         return made
 
-    def _sshd(self, prefix, names, config, shell, home, known, own_key, max_startups, env):
+    def _sshd(self, prefix, names, config, shell, home, known, own_key, max_startups, env, password):
         d = self._group_dir('sshd')
         key, public = self.host_key, self.host_public
         if own_key:
             key = os.path.join(d, 'host_key')
             public = keygen(key)
         home_dir = self._home(d, home or {})
-        wrapper = self._accounts(d, home_dir, shell)
+        wrapper = self._accounts(d, home_dir, shell, password)
         log = os.path.join(d, 'log')
         addresses = [self._address() for _ in names]
 
@@ -429,13 +439,13 @@ class Fleet:
         except OSError:
             return False
 
-    def _accounts(self, d, home, shell):
+    def _accounts(self, d, home, shell, password=None):
         """The environment in which a server finds our user with the home and login shell wanted, or
         {} where libnss-wrapper is not installed and nothing but HOME is asked for."""
         if have_nss_wrapper():
-            return self._wrap(d, home, shell)
-        if shell:
-            raise FleetError('a login shell of its own needs libnss-wrapper (deploy/deps --test)')
+            return self._wrap(d, home, shell, password)
+        if shell or password:
+            raise FleetError('a login shell or a password of its own needs libnss-wrapper (deploy/deps --test)')
         return {}
 
     def _needs_accounts(self, d, home, shell):
@@ -443,11 +453,11 @@ class Fleet:
             raise FleetError('dropbear and tinysshd need libnss-wrapper here (deploy/deps --test)')
         return self._wrap(d, home, shell)
 
-    def _wrap(self, d, home, shell):
+    def _wrap(self, d, home, shell, password=None):
         u = self.user
         group = grp.getgrgid(u.pw_gid).gr_name
         users = [f'{u.pw_name}:x:{u.pw_uid}:{u.pw_gid}:fleet:{home}:{shell or "/bin/sh"}']
-        shadow = [f'{u.pw_name}:*:20000:0:99999:7:::']
+        shadow = [f'{u.pw_name}:{hashed_password(password)}:20000:0:99999:7:::']
         groups = [f'{group}:x:{u.pw_gid}:']
         try:
             p = pwd.getpwnam('sshd')

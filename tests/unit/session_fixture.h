@@ -48,7 +48,9 @@ struct probe {
     enum hostkey_answer answer;
     bool defer_answer;
     struct buf out, err;
-    char order[64]; /* 'o', 'e' for each change of stream */
+    char order[64];       /* 'o', 'e' for each change of stream */
+    int wanted;           /* times that a password was asked for */
+    const char *password; /* the answer */
     bool pause_on_data;
     enum problem cancel_on_data;
     struct bench *bench;
@@ -149,7 +151,20 @@ static inline void on_done(void *user, const struct session_result *r)
     p->s = NULL;
 }
 
-static const struct session_ops ops = {on_hostkey, on_authenticated, on_sent, on_bytes, on_done};
+static inline void on_password(void *user)
+{
+    struct probe *p = user;
+    assert_int_equal(p->authenticated, 0);
+    p->wanted++;
+    session_password_answer(p->s, p->password, p->password != NULL ? strlen(p->password) : 0);
+}
+
+static const struct session_ops ops = {.hostkey = on_hostkey,
+                                       .password = on_password,
+                                       .authenticated = on_authenticated,
+                                       .sent = on_sent,
+                                       .data = on_bytes,
+                                       .done = on_done};
 
 static inline void probe_init(struct probe *p, struct bench *b)
 {

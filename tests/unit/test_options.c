@@ -131,6 +131,7 @@ CHECK(is_list, o->list_only)
 CHECK(is_user, IS(o->user, "deploy") && !o->user_is_default)
 CHECK(is_port, o->port == 2222)
 CHECK(is_key, o->keys.count == 1 && IS(o->keys.items[0], "k"))
+CHECK(is_ask_pass, o->ask_pass)
 CHECK(is_known, o->known_hosts.count == 1 && IS(o->known_hosts.items[0], "kh"))
 CHECK(is_ssh_config, IS(o->ssh_config, "f") && o->ssh_words.count == 1 && o->port == 5 &&
                          IS(o->ssh_words.items[0], "Ciphers=x"))
@@ -251,6 +252,7 @@ static const struct row rows[] = {
     {"muster run --known-hosts kh web -- x", is_known},
     {"muster run --openssh-max 9 --no-openssh web -- x", is_openssh},
     {"muster run -F f -O Ciphers=x -O Port=5 web -- x", is_ssh_config},
+    {"muster run --ask-pass web -- x", is_ask_pass},
     {"muster run -O UserKnownHostsFile=kh web -- x", is_known},
     {"muster run --known-hosts a --known-hosts b web -- x", is_known2},
     {"muster run --host-keys accept-new web -- x", is_accept_new},
@@ -497,6 +499,8 @@ static void test_habits(void **state)
         {"muster run web -l root -- x", "-u root"},
         {"muster run web -b -- x", "-o group"},
         {"muster run web -k -- x", "--max-fail 0"},
+        {"muster run web -k -- x", "--ask-pass"},
+        {"muster run web --password x -- x", "--ask-pass"},
         {"muster run web -K -- x", "not in this version"},
         {"muster run web -t 10 -- x", "--connect-timeout 10s"},
         {"muster run web -e A=b -- x", "--env NAME=VALUE"},
@@ -506,7 +510,6 @@ static void test_habits(void **state)
         {"muster run web -i ~/.ssh/id_ed25519 -- x", "--key ~/.ssh/id_ed25519"},
         {"muster run web --forks 3 -- x", "--fanout N"},
         {"muster run web --become -- x", "not in this version"},
-        {"muster run web --ask-pass -- x", "not in this version"},
         {"muster run web --detach -- x", "not in this version"},
         {"muster run web -ub -b -- x", "-o group"},
     };

@@ -1,7 +1,6 @@
 /* controller/worker: pool and worker together, in real processes, over a session that is a script.
  *
- * The session_* functions of this file take the place of controller/ssh: what a job does is its
- * command ("ok", "exit 3", "hang", "flood 1000000", "die", or a way to break the protocol).
+ * The session_* functions of scripted_session.h take the place of controller/ssh.
  */
 #include <setjmp.h>
 #include <stdatomic.h>
@@ -32,380 +31,17 @@
 #include "controller/worker/msg.h"
 #include "controller/worker/pool.h"
 #include "controller/worker/worker.h"
+#include "tests/unit/scripted_session.h"
 
 /* In the environment of a replacement: end before being set up. */
 #define STILLBORN "MUSTER_TEST_STILLBORN"
-
-/* Shared with the workers: what the test waits for and counts there. */
-struct shared {
-    sem_t paused, resumed;
-    _Atomic uint64_t produced; /* bytes of output that sessions handed to the worker */
-    struct sockaddr_un other;  /* somebody else's socket */
-    socklen_t other_len;
-};
-static struct shared *shared;
-
-/* ---- the scripted session, in the worker ---- */
-
-struct session_env {
-    uv_loop_t *loop;
-    uv_idle_t idle;
-    struct session *sessions;
-    bool paused;
-    char key[64];
-    size_t input_len;
-    uint64_t input_sum;
-    void (*closed)(void *user);
-    void *closed_user;
-};
-
-struct session {
-    struct session_env *env;
-    struct session *next;
-    struct session_ops ops;
-    void *user;
-    char command[64];
-    int step;
-    uint64_t left;
-    bool begun;   /* a turn ago */
-    bool waiting; /* for an answer or a cancel */
-    bool over;
-    struct session_result result;
-};
-
-static bool runnable(const struct session *s)
-{
-    return !s->waiting && !(s->env->paused && s->left > 0);
-}
-
-static void on_idle(uv_idle_t *h);
-
-static void update_idle(struct session_env *env)
-{
-    bool any = false;
-    for (struct session *s = env->sessions; s != NULL; s = s->next)
-        any = any || runnable(s);
-    if (any)
-        uv_idle_start(&env->idle, on_idle);
-    else
-        uv_idle_stop(&env->idle);
-}
-
-static void finish(struct session *s, enum problem problem, int exit_code)
-{
-    s->result.outcome.problem = problem;
-    s->result.outcome.exit_code = exit_code;
-    s->over = true;
-}
-
-static int socket_of_worker(void)
-{
-    for (int fd = 3; fd < 64; fd++) {
-        int domain = 0;
-        socklen_t len = sizeof domain;
-        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX)
-            return fd;
-    }
-    abort();
-}
-
-/* Ways of a worker that was taken over. */
-static void misbehave(const char *how)
-{
-    struct buf b;
-    struct session_result r = {.server_banner = ""};
-    buf_init(&b, 1 << 20);
-    outcome_init(&r.outcome);
-    if (strcmp(how, "bad-frame") == 0)
-        buf_append(&b, "this is no frame, this is no frame", 34);
-    else if (strcmp(how, "bad-type") == 0)
-        frame_append(&b, 200, 1, NULL, 0);
-    else if (strcmp(how, "bad-job") == 0)
-        msg_put_empty(&b, MSG_AUTHENTICATED, 999999);
-    else if (strcmp(how, "bad-order") == 0)
-        msg_put_data(&b, 1, false, "x", 1);
-    else if (strcmp(how, "bad-length") == 0)
-        frame_append(&b, MSG_AUTHENTICATED, 1, "x", 1);
-    else if (strcmp(how, "bad-begun") == 0)
-        msg_put_empty(&b, MSG_BEGUN, 1);
-    else if (strcmp(how, "bad-ready") == 0)
-        msg_put_empty(&b, MSG_READY, 0);
-    else if (strcmp(how, "bad-done") == 0) /* an ok that never ran */
-        msg_put_done(&b, 1, &r);
-    else if (strcmp(how, "bad-scan") == 0) { /* the end of a scan that nobody asked for */
-        r.outcome.phase = PHASE_HOST_KEY;
-        msg_put_done(&b, 1, &r);
-    } else if (strcmp(how, "bad-map") == 0)
-        frame_append(&b, MSG_HOSTKEY, 1, "\xdd\x02\0\0\0", 5);
-    else
-        abort();
-    if (write(socket_of_worker(), b.data, b.len) != (ssize_t)b.len)
-        abort();
-    buf_fini(&b);
-}
-
-static void send_text(struct session *s, bool is_stderr, const char *text)
-{
-    s->ops.data(s->user, is_stderr, text, strlen(text));
-}
-
-static void flood(struct session *s)
-{
-    static char bytes[32768];
-    size_t n = s->left < sizeof bytes ? (size_t)s->left : sizeof bytes;
-    for (size_t i = 0; i < n; i++)
-        bytes[i] = (char)(s->left - i);
-    s->left -= n;
-    atomic_fetch_add(&shared->produced, n);
-    s->ops.data(s->user, false, bytes, n);
-    if (s->left == 0)
-        finish(s, PROBLEM_NONE, 0);
-}
-
-/* What a worker that was taken over would try first: names of what was not refused. */
-static void try_to_escape(char *text, size_t cap)
-{
-    char *const argv[] = {"/bin/true", NULL};
-    struct iovec mine = {text, 1}, theirs = {text, 1};
-    struct rlimit core = {1, 1};
-    size_t n = 0;
-    text[0] = '\0';
-#define REFUSED(call)                                                                              \
-    if ((errno = 0, (long)(call) != -1) || errno != EPERM)                                         \
-    n += (size_t)snprintf(text + n, cap - n, "%s: %s; ", #call, strerror(errno))
-    REFUSED(open("/etc/passwd", O_RDONLY));
-    REFUSED(open("/tmp", O_TMPFILE | O_RDWR, 0600));
-    REFUSED(syscall(SYS_openat2, AT_FDCWD, "/", NULL, 0));
-    REFUSED(ptrace(PTRACE_SEIZE, getppid(), NULL, NULL));
-    REFUSED(process_vm_readv(getppid(), &mine, 1, &theirs, 1, 0));
-    REFUSED(kill(getppid(), 0));
-    REFUSED(fork());
-    REFUSED(vfork());
-    REFUSED(execve(argv[0], argv, NULL));
-    REFUSED(memfd_create("x", 0));
-    REFUSED(syscall(SYS_io_uring_setup, 1, NULL));
-    REFUSED(socket(AF_UNIX, SOCK_STREAM, 0));
-    REFUSED(socket(AF_NETLINK, SOCK_RAW, 0));
-    REFUSED(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    REFUSED(prctl(PR_SET_DUMPABLE, 1));
-    REFUSED(setrlimit(RLIMIT_CORE, &core));
-#undef REFUSED
-    /* What it has is connected to the coordinator, and to nobody else. */
-    if (connect(socket_of_worker(), (struct sockaddr *)&shared->other, shared->other_len) == 0 ||
-        errno != EISCONN)
-        n += (size_t)snprintf(text + n, cap - n, "connect: %s; ", strerror(errno));
-    if (getrlimit(RLIMIT_CORE, &core) != 0 || core.rlim_max != 0)
-        n += (size_t)snprintf(text + n, cap - n, "core files; ");
-    snprintf(text + n, cap - n, "dumpable %d, no new privileges %d", prctl(PR_GET_DUMPABLE),
-             prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
-}
-
-static void run_command(struct session *s)
-{
-    char text[2048];
-    const char *c = s->command;
-    if (str_starts(c, "exit ")) {
-        finish(s, PROBLEM_EXIT_NONZERO, (int)strtol(c + 5, NULL, 10));
-    } else if (str_starts(c, "flood ")) {
-        s->left = strtoull(c + 6, NULL, 10);
-        return;
-    } else if (strcmp(c, "hang") == 0) {
-        s->waiting = true;
-    } else if (strcmp(c, "input") == 0) {
-        snprintf(text, sizeof text, "%s %zu %llu", s->env->key, s->env->input_len,
-                 (unsigned long long)s->env->input_sum);
-        send_text(s, false, text);
-        finish(s, PROBLEM_NONE, 0);
-    } else if (strcmp(c, "escape") == 0) {
-        try_to_escape(text, sizeof text);
-        send_text(s, false, text);
-        finish(s, PROBLEM_NONE, 0);
-    } else if (strcmp(c, "loop") == 0) {
-        for (;;)
-            pause();
-    } else if (strcmp(c, "die") == 0) {
-        raise(SIGKILL);
-    } else if (strcmp(c, "stop") == 0) {
-        raise(SIGSTOP);
-    } else {
-        send_text(s, false, "out");
-        send_text(s, false, "put");
-        send_text(s, true, "err");
-        finish(s, PROBLEM_NONE, 0);
-    }
-}
-
-static void step(struct session *s)
-{
-    switch (s->step++) {
-    case 0:
-        if (str_starts(s->command, "bad-") && !s->begun) {
-            s->begun = true; /* what the worker says of itself goes first */
-            s->step--;
-            return;
-        }
-        if (str_starts(s->command, "bad-"))
-            misbehave(s->command);
-        if (strcmp(s->command, "die-early") == 0)
-            raise(SIGKILL);
-        if (strcmp(s->command, "hang-early") == 0) {
-            s->waiting = true;
-            return;
-        }
-        s->waiting = true;
-        s->ops.hostkey(s->user, "ssh-ed25519", "blob", 4);
-        return;
-    case 1: s->ops.authenticated(s->user); return;
-    case 2:
-        s->result.outcome.sent = true;
-        s->result.outcome.phase = PHASE_RUN;
-        s->ops.sent(s->user);
-        if (strcmp(s->command, "die-as-sent") == 0)
-            raise(SIGKILL);
-        return;
-    case 3: run_command(s); return;
-    default: flood(s); return;
-    }
-}
-
-static void on_idle(uv_idle_t *h)
-{
-    struct session_env *env = h->data;
-    for (struct session **at = &env->sessions, *s; (s = *at) != NULL;) {
-        if (!s->over && runnable(s))
-            step(s);
-        if (!s->over) {
-            at = &s->next;
-            continue;
-        }
-        *at = s->next;
-        s->ops.done(s->user, &s->result);
-        mem_free(s);
-    }
-    update_idle(env);
-}
-
-enum rc session_env_new(struct session_env **out, uv_loop_t *loop, struct err *e)
-{
-    struct session_env *env = mem_calloc(1, sizeof *env);
-    if (env == NULL)
-        return err_nomem(e);
-    env->loop = loop;
-    uv_idle_init(loop, &env->idle);
-    env->idle.data = env;
-    *out = env;
-    return RC_OK;
-}
-
-static void on_env_closed(uv_handle_t *h)
-{
-    struct session_env *env = h->data;
-    env->closed(env->closed_user);
-    mem_free(env);
-}
-
-void session_env_close(struct session_env *env, void (*closed)(void *user), void *user)
-{
-    env->closed = closed;
-    env->closed_user = user;
-    uv_close((uv_handle_t *)&env->idle, on_env_closed);
-}
-
-enum rc session_env_add_key(struct session_env *env, unsigned id, const char *text, size_t len,
-                            const char *passphrase, const char *label, struct err *e)
-{
-    if (strcmp(text, "bad key") == 0)
-        return err_set(e, RC_CRYPTO, "key %s: wrong passphrase", label);
-    snprintf(env->key, sizeof env->key, "%u/%zu/%s/%s", id, len, passphrase ? passphrase : "-",
-             label);
-    return RC_OK;
-}
-
-enum rc session_env_set_stdin(struct session_env *env, const void *p, size_t n, struct err *e)
-{
-    (void)e;
-    env->input_len = n;
-    for (size_t i = 0; i < n; i++)
-        env->input_sum += ((const uint8_t *)p)[i];
-    return RC_OK;
-}
-
-enum rc session_start(struct session **out, struct session_env *env,
-                      const struct session_spec *spec, const struct session_ops *ops, void *user,
-                      struct err *e)
-{
-    struct session *s = mem_calloc(1, sizeof *s);
-    if (s == NULL)
-        return err_nomem(e);
-    snprintf(s->command, sizeof s->command, "%.*s", (int)spec->command_len,
-             (const char *)spec->command);
-    if (strcmp(s->command, "no-start") == 0) {
-        mem_free(s);
-        return err_set(e, RC_SYS, "no descriptor is left");
-    }
-    s->env = env;
-    s->ops = *ops;
-    s->user = user;
-    outcome_init(&s->result.outcome);
-    s->next = env->sessions;
-    env->sessions = s;
-    *out = s;
-    update_idle(env);
-    return RC_OK;
-}
-
-void session_hostkey_answer(struct session *s, enum hostkey_answer a, enum problem problem,
-                            const char *detail)
-{
-    s->waiting = false;
-    if (a == HOSTKEY_REJECT) {
-        snprintf(s->result.outcome.detail, sizeof s->result.outcome.detail, "%s", detail);
-        finish(s, problem, -1);
-    }
-    update_idle(s->env);
-}
-
-bool session_is_linked(const struct session *s)
-{
-    return !s->over;
-}
-
-void session_cancel(struct session *s, enum problem problem, bool now)
-{
-    s->waiting = false;
-    s->result.outcome.may_still_run = now && s->result.outcome.sent;
-    finish(s, problem, -1);
-    update_idle(s->env);
-}
-
-void session_env_pause(struct session_env *env)
-{
-    env->paused = true;
-    sem_post(&shared->paused);
-    update_idle(env);
-}
-
-void session_env_resume(struct session_env *env)
-{
-    env->paused = false;
-    sem_post(&shared->resumed);
-    update_idle(env);
-}
-
-size_t session_env_active(const struct session_env *env)
-{
-    size_t n = 0;
-    for (struct session *s = env->sessions; s != NULL; s = s->next)
-        n++;
-    return n;
-}
 
 /* ---- the coordinator's side ---- */
 
 enum { JOBS = 64 };
 
 struct seen {
-    int hostkeys, authenticated, sent, done;
+    int hostkeys, asked, authenticated, sent, done;
     char out[2048], err[2048];
     uint64_t bytes;
     bool in_order; /* flood: each byte as it should be */
@@ -419,6 +55,7 @@ struct fixture {
     int want_done; /* stop the loop after so many */
     int done;
     bool reject;
+    const char *password;    /* NULL: none is given */
     uint64_t cancel_at_sent; /* this job */
     uint64_t flood_of;
     int troubles;
@@ -441,6 +78,15 @@ static void on_hostkey(void *user, uint64_t job, const char *key_type, const voi
         pool_hostkey_answer(f->pool, job, HOSTKEY_REJECT, PROBLEM_HOST_KEY_CHANGED, "line 7");
     else
         pool_hostkey_answer(f->pool, job, HOSTKEY_ACCEPT, PROBLEM_NONE, NULL);
+}
+
+static void on_password(void *user, uint64_t job)
+{
+    struct fixture *f = user;
+    f->jobs[job].asked++;
+    assert_int_equal(f->jobs[job].authenticated, 0);
+    pool_password_answer(f->pool, job, f->password, f->password != NULL ? strlen(f->password) : 0);
+    pool_password_answer(f->pool, job, "twice", 5); /* nobody waits for it any more */
 }
 
 static void on_authenticated(void *user, uint64_t job)
@@ -492,6 +138,7 @@ static void on_trouble(void *user, enum rc rc, const char *message, bool all_dea
 }
 
 static const struct pool_ops ops = {.hostkey = on_hostkey,
+                                    .password = on_password,
                                     .authenticated = on_authenticated,
                                     .sent = on_sent,
                                     .data = on_data,
@@ -535,6 +182,7 @@ static void start(struct fixture *f, uint64_t job, const char *command)
                                 .user = "root",
                                 .hostkey_types = "",
                                 .command = command,
+                                .has_password = str_starts(command, "password"),
                                 .command_len = strlen(command)};
     spec.addr.in.sin_family = AF_INET;
     assert_int_equal(pool_start(f->pool, job, &spec, NULL), RC_OK);
@@ -613,6 +261,27 @@ static void reject_and_cancel(void **state)
     run_until_done(&f, 1);
     assert_int_equal(f.jobs[4].result.outcome.problem, PROBLEM_LOCAL_RESOURCE);
     assert_string_equal(f.jobs[4].result.outcome.detail, "no descriptor is left");
+    close_pool(&f);
+}
+
+/* It travels when it is asked for, to the worker that asked. */
+static void passwords(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_pool(&f, 2);
+    f.password = "tr0ub4dor&3";
+    start(&f, 1, "password");
+    run_until_done(&f, 1);
+    assert_int_equal(f.jobs[1].asked, 1);
+    assert_string_equal(f.jobs[1].out, "tr0ub4dor&3");
+    f.password = NULL;
+    start(&f, 2, "password none");
+    run_until_done(&f, 1);
+    assert_int_equal(f.jobs[2].asked, 1);
+    assert_int_equal(f.jobs[2].result.outcome.problem, PROBLEM_AUTH_DENIED);
+    assert_int_equal(f.troubles, 0);
+    pool_password_answer(f.pool, 2, "late", 4); /* it is over */
     close_pool(&f);
 }
 
@@ -978,10 +647,15 @@ static void a_worker_that_lies_is_ended(void **state)
     static const struct {
         const char *command, *says;
     } cases[] = {
-        {"bad-frame", "no frame"},       {"bad-type", "not a message"},
-        {"bad-job", "does not have"},    {"bad-order", "before the command"},
-        {"bad-length", "empty payload"}, {"bad-done", "contradicts itself"},
-        {"bad-scan", "not of its kind"}, {"bad-map", "larger than the message"},
+        {"bad-frame", "no frame"},
+        {"bad-type", "not a message"},
+        {"bad-job", "does not have"},
+        {"bad-order", "before the command"},
+        {"bad-length", "empty payload"},
+        {"bad-done", "contradicts itself"},
+        {"bad-scan", "not of its kind"},
+        {"bad-map", "larger than the message"},
+        {"bad-wanted", "a password out of turn"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct fixture f;
@@ -1171,6 +845,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(jobs_flow),
         cmocka_unit_test(a_living_number_is_refused),
         cmocka_unit_test(reject_and_cancel),
+        cmocka_unit_test(passwords),
         cmocka_unit_test(keys_and_input),
         cmocka_unit_test(queued_before_attach),
         cmocka_unit_test(queued_while_the_loop_prepares),

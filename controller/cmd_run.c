@@ -21,7 +21,7 @@
 #include "controller/run/target.h"
 #include "controller/run/target_config.h"
 #include "controller/run/wrap.h"
-#include "controller/secrets/secrets.h"
+#include "controller/secrets/unseal.h"
 #include "controller/vault/key_source.h"
 
 enum { INPUT_MAX = 64 << 20, SCRIPT_MAX = 16 << 20, READ_STEP = 64 << 10 };
@@ -34,6 +34,8 @@ struct plan_parts { /* everything a plan points to */
     struct keys keys;
     struct secrets *secrets;
     uint32_t password; /* --ask-pass, in secrets */
+    struct unseal *unseal;
+    char usual_key[4096];
     struct target *targets;
     struct target_config *config;
     struct jumps jumps;
@@ -165,6 +167,24 @@ static void warn_clear(const struct plan_parts *p)
     }
 }
 
+/* Sealed values of the inventory open from here on, when a host needs one. */
+static enum rc open_secrets(const struct options *o, struct plan_parts *p, struct err *e)
+{
+    struct key_source from = {
+        .file = o->vault_key.file,
+        .command = o->vault_key.command,
+        .fd = o->vault_key.fd == UINT32_MAX ? -1 : (int)o->vault_key.fd,
+        .what = "vault key",
+    };
+    key_source_defaults(&from, p->usual_key, sizeof p->usual_key);
+    enum rc rc = secrets_new(&p->secrets, e);
+    if (rc == RC_OK)
+        rc = unseal_new(&p->unseal, &from, p->secrets, e);
+    if (rc == RC_OK)
+        inventory_set_opener(p->inventory, unseal_for_inventory, p->unseal);
+    return rc;
+}
+
 /* Asked once, before anything is started, and sent to every host that wants one. */
 static enum rc ask_password(const struct options *o, struct plan_parts *p, struct err *e)
 {
@@ -208,6 +228,9 @@ static enum rc make_targets(struct options *o, struct plan_parts *p, struct err 
         o->connect_timeout_ms = target_config_longest_ms(p->config);
     if (rc == RC_OK)
         warn_clear(p);
+    inventory_set_opener(p->inventory, NULL, NULL);
+    unseal_free(p->unseal); /* and the vault's key with it */
+    p->unseal = NULL;
     return rc;
 }
 
@@ -288,6 +311,7 @@ static void parts_fini(struct plan_parts *p)
     wrap_fini(&p->command);
     keys_fini(&p->keys);
     jumps_fini(&p->jumps);
+    unseal_free(p->unseal);
     secrets_free(p->secrets);
     mem_free(p->targets);
     target_config_free(p->config);
@@ -313,7 +337,7 @@ static enum rc prepare(struct options *o, struct plan_parts *p, bool *ended, int
     if (rc == RC_OK)
         rc = guard_check(o, p->inventory, &p->selection, e);
     if (rc == RC_OK)
-        rc = secrets_new(&p->secrets, e);
+        rc = open_secrets(o, p, e);
     if (rc == RC_OK)
         rc = ask_password(o, p, e);
     if (rc == RC_OK)

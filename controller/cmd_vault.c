@@ -41,18 +41,20 @@ static bool is_whole(const struct item *it)
     return it->doc.count == 1 && *it->doc.spans[0].name == '\0';
 }
 
-static enum rc read_key(const struct vault_key_options *k, const char *what, bool credential,
+static enum rc read_key(const struct vault_key_options *k, const char *what, bool defaults,
                         bool twice, struct vault **out, struct err *e)
 {
     struct key_source from = {
         .file = k->file,
         .command = k->command,
         .fd = k->fd == UINT32_MAX ? -1 : (int)k->fd,
-        .credentials = credential ? getenv("CREDENTIALS_DIRECTORY") : NULL,
         .what = what,
         .twice = twice,
     };
     struct secret *key;
+    char usual[4096];
+    if (defaults)
+        key_source_defaults(&from, usual, sizeof usual);
     enum rc rc = key_source_read(&from, &key, e);
     return rc == RC_OK ? vault_new(out, key, e) : rc;
 }

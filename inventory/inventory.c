@@ -330,7 +330,7 @@ static const char *const conn_names[][3] = {
 };
 
 static const struct value *prefixed(const struct inventory *inv, const struct inv_host *h,
-                                    const char *prefix, const char *name)
+                                    const char *prefix, const char *name, const char **id)
 {
     char full[128];
     size_t before = strlen(prefix), n = strlen(name);
@@ -338,12 +338,13 @@ static const struct value *prefixed(const struct inventory *inv, const struct in
         return NULL;
     memcpy(full, prefix, before);
     memcpy(full + before, name, n);
-    const char *id = map_get(&inv->names, full, before + n);
-    return id ? lookup(inv, (const struct host *)h, id) : NULL;
+    *id = map_get(&inv->names, full, before + n);
+    return *id != NULL ? lookup(inv, (const struct host *)h, *id) : NULL;
 }
 
-const struct value *inventory_host_conn_var(const struct inventory *inv, const struct inv_host *h,
-                                            const char *name)
+/* *full: the name that it is set under. */
+static const struct value *conn_var(const struct inventory *inv, const struct inv_host *h,
+                                    const char *name, const char **full)
 {
     static const char *const prefixes[] = {"muster_", "ansible_"};
     const char *const single[3] = {name, NULL, NULL};
@@ -356,8 +357,34 @@ const struct value *inventory_host_conn_var(const struct inventory *inv, const s
     for (int p = 0; v == NULL && p < 2; p++)
         for (int k = 3; v == NULL && k > 0; k--)
             if (names[k - 1] != NULL)
-                v = prefixed(inv, h, prefixes[p], names[k - 1]);
+                v = prefixed(inv, h, prefixes[p], names[k - 1], full);
     return v;
+}
+
+const struct value *inventory_host_conn_var(const struct inventory *inv, const struct inv_host *h,
+                                            const char *name)
+{
+    const char *full;
+    return conn_var(inv, h, name, &full);
+}
+
+void inventory_set_opener(struct inventory *inv, inventory_open_fn open, void *user)
+{
+    inv->open = open;
+    inv->open_user = user;
+}
+
+enum rc inventory_host_conn_open(const struct inventory *inv, const struct inv_host *h,
+                                 const char *name, struct value *space, const struct value **out,
+                                 struct err *e)
+{
+    const char *full = NULL;
+    *out = conn_var(inv, h, name, &full);
+    if (*out == NULL || (*out)->type != VALUE_VAULT || inv->open == NULL)
+        return RC_OK;
+    enum rc rc = inv->open(inv->open_user, *out, full, space, e);
+    *out = rc == RC_OK ? space : NULL;
+    return rc;
 }
 
 const struct value *inventory_group_vars(const struct inventory *inv, const struct inv_group *g)

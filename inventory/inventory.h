@@ -1,8 +1,9 @@
 /* The hosts, groups and variables that the sources name, exactly as Ansible reads them.
  *
  * Load first (add sources, add_host, then finish), read afterwards; nothing changes after
- * inventory_finish, so any thread may then read. Does not evaluate templates and opens no vault:
- * such values stay opaque (value.h). Does not match patterns (pattern.h).
+ * inventory_finish, so any thread may then read. Does not evaluate templates and opens no vault
+ * itself: such values stay opaque (value.h), unless the caller lends an opener. Does not match
+ * patterns (pattern.h).
  */
 #ifndef INVENTORY_INVENTORY_H
 #define INVENTORY_INVENTORY_H
@@ -112,6 +113,19 @@ const struct value *inventory_host_var(const struct inventory *inv, const struct
  */
 const struct value *inventory_host_conn_var(const struct inventory *inv, const struct inv_host *h,
                                             const char *name);
+
+/* What opens sealed values for the one reader below: fills *out with a string whose text lives as
+ * long as the inventory. name: the variable that `sealed` is set under. Any error but RC_NOMEM is
+ * the value's; its message names the place. */
+typedef enum rc (*inventory_open_fn)(void *user, const struct value *sealed, const char *name,
+                                     struct value *out, struct err *e);
+void inventory_set_opener(struct inventory *inv, inventory_open_fn open, void *user);
+
+/* As inventory_host_conn_var, with a sealed value opened: *out is then `space`. RC_OK also when
+ * there is none (NULL) and, without an opener, for a sealed one as it is. */
+enum rc inventory_host_conn_open(const struct inventory *inv, const struct inv_host *h,
+                                 const char *name, struct value *space, const struct value **out,
+                                 struct err *e);
 
 /* All variables of a host merged with Ansible's precedence, a VALUE_MAP sorted by name; built in
  * `arena`, which must outlive *out; members are shared with the inventory. */

@@ -82,6 +82,8 @@ struct inventory {
     uint64_t stamp;
     uint64_t script_ms; /* time limit of one run of a script */
     uint32_t max_hosts;
+    inventory_open_fn open; /* NULL: sealed values stay sealed */
+    void *open_user;
     bool finished;
 };
 

@@ -46,7 +46,7 @@ static const struct habit options[] = {
     {"--all", "say it as the pattern: muster run all -- COMMAND"},
     {"--args", "the command follows --: muster run PATTERN -- COMMAND"},
     {"--ask-become-pass", LATER},
-    {"--ask-vault-pass", LATER},
+    {"--ask-vault-pass", "the vault's key is asked for when a sealed value needs it"},
     {"--become", LATER},
     {"--become-user", LATER},
     {"--check", "a trial run is --dry-run"},
@@ -84,7 +84,9 @@ static const struct habit options[] = {
     {"--sudo", LATER},
     {"--task-timeout", "the bound on a command is --timeout 5m"},
     {"--tree", "type --out-dir DIR"},
-    {"--vault-id", LATER},
+    {"--vault-id", "type --vault-key FILE"},
+    {"--vault-pass-file", "type --vault-key FILE"},
+    {"--vault-password-file", "type --vault-key FILE"},
     {"--worker", "there is only ssh"},
 };
 

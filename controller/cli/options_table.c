@@ -214,13 +214,14 @@ const struct option_def option_table[] = {
      "Every host that is not ok; the default"},
 
     /* vault */
-    {0, "vault-key", "FILE", GROUP_VAULT, V_VAULT, 0, set_string, AT(vault_key.file), 0, 0, "@file",
+    {0, "vault-key", "FILE", GROUP_VAULT, V_VAULT | V_START, OPTION_REPLAY | OPTION_PATH, set_string,
+     AT(vault_key.file), 0, 0, "@file",
      "File that holds the vault's key and that only you can read. Default: the systemd credential "
-     "muster-vault, then a question on the terminal"},
-    {0, "vault-key-fd", "N", GROUP_VAULT, V_VAULT, 0, set_u32, AT(vault_key.fd), 0, 65535, "",
+     "muster-vault, ~/.config/muster/vault.key, then a question on the terminal"},
+    {0, "vault-key-fd", "N", GROUP_VAULT, V_VAULT | V_START, 0, set_u32, AT(vault_key.fd), 0, 65535, "",
      "Read the vault's key from descriptor N"},
-    {0, "vault-key-command", "CMD", GROUP_VAULT, V_VAULT, 0, set_string, AT(vault_key.command), 0, 0,
-     "", "Take what CMD prints as the vault's key; CMD is cut at blanks, no shell sees it"},
+    {0, "vault-key-command", "CMD", GROUP_VAULT, V_VAULT | V_START, OPTION_REPLAY, set_string,
+     AT(vault_key.command), 0, 0, "", "Take what CMD prints as the vault's key; CMD is cut at blanks, no shell sees it"},
     {0, "new-vault-key", "FILE", GROUP_VAULT, V_VAULT, 0, set_string, AT(new_vault_key.file), 0, 0,
      "@file", "rekey: file that holds the new key. Default: a question on the terminal"},
     {0, "new-vault-key-fd", "N", GROUP_VAULT, V_VAULT, 0, set_u32, AT(new_vault_key.fd), 0, 65535, "",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/str.h"
 #include "controller/run/run_internal.h"
 
 static void withhold(struct attempt *a, enum withheld why)
@@ -68,13 +69,14 @@ void password_authenticated(struct attempt *a)
 static void explain(const struct attempt *a, struct outcome *o)
 {
     const struct run *r = a->run;
-    uint32_t secret = r->plan->targets[a->target].password;
+    const struct target *t = &r->plan->targets[a->target];
+    enum host_keys_policy policy = t->trust.own_policy ? t->trust.policy : r->options->host_keys;
     switch ((enum withheld)a->withheld) {
     case WITHHELD_NOT: return;
     case WITHHELD_UNPROVEN:
         o->problem = PROBLEM_AUTH_UNPROVEN;
         snprintf(o->detail, sizeof o->detail, "the server wants the password, and none is sent %s",
-                 r->options->host_keys == HOST_KEYS_OFF
+                 policy == HOST_KEYS_OFF
                      ? "while host keys are not checked (--host-keys off): record the host's key "
                        "and leave that option out"
                      : "to a host whose key was accepted in this run: check the key, it is on "
@@ -83,7 +85,7 @@ static void explain(const struct attempt *a, struct outcome *o)
     case WITHHELD_BARRED:
         snprintf(o->detail, sizeof o->detail,
                  "the password was not sent: %u hosts have refused it and none has accepted it",
-                 proof_refusals(r->proof, secret));
+                 proof_refusals(r->proof, t->password));
         return;
     case WITHHELD_SPENT:
         snprintf(o->detail, sizeof o->detail,
@@ -96,6 +98,18 @@ static void explain(const struct attempt *a, struct outcome *o)
     }
 }
 
+/* A login that lacked a password which the inventory has, in a form that we cannot read. */
+static void name_missing(const struct attempt *a, struct outcome *o)
+{
+    const char *why = a->run->plan->targets[a->target].no_password;
+    char text[256];
+    if (why == NULL || (o->problem != PROBLEM_AUTH_DENIED && o->problem != PROBLEM_AUTH_NO_METHOD))
+        return;
+    snprintf(text, sizeof text, "; its password: %s", why);
+    size_t len = strlen(o->detail);
+    str_escape_to(o->detail + len, sizeof o->detail - len, text, strlen(text), 0);
+}
+
 void password_ended(struct attempt *a, struct outcome *o)
 {
     bool refused = a->password_out && !a->cancelled;
@@ -103,6 +117,7 @@ void password_ended(struct attempt *a, struct outcome *o)
     a->password_out = false;
     if (o->problem == PROBLEM_AUTH_DENIED)
         explain(a, o);
+    name_missing(a, o);
     proof_leave(a->run->proof, a->target, refused ? PROOF_REFUSED : PROOF_UNUSED);
     tell_waiting(a->run);
 }

@@ -78,13 +78,22 @@ __attribute__((format(printf, 3, 4))) static enum rc mark_bad(struct target *t, 
 static enum rc read_text(struct target *t, const struct inventory *inv, const char *name,
                          const char **out, struct arena *arena)
 {
-    const struct value *v = t->host != NULL ? inventory_host_conn_var(inv, t->host, name) : NULL;
-    if (v == NULL || v->type == VALUE_NULL)
+    if (t->host == NULL)
+        return RC_OK;
+    struct err e = {0};
+    struct value opened;
+    const struct value *v;
+    enum rc rc = inventory_host_conn_open(inv, t->host, name, &opened, &v, &e);
+    if (v == &opened) { /* its text is no copy of ours: it stays where secrets are kept */
+        *out = opened.u.string.data;
+        return RC_OK;
+    }
+    if (rc == RC_OK && (v == NULL || v->type == VALUE_NULL))
         return RC_OK;
     struct buf b;
-    struct err e = {0};
     buf_init(&b, 64 * 1024);
-    enum rc rc = value_text(v, &b, &e);
+    if (rc == RC_OK)
+        rc = value_text(v, &b, &e);
     if (rc == RC_OK && memchr(b.data, '\0', b.len) != NULL)
         rc = err_set(&e, RC_PARSE, "holds a NUL");
     if (rc == RC_OK && b.len > 0) {
@@ -102,14 +111,15 @@ static enum rc read_port(struct target *t, const struct inventory *inv, struct a
 {
     if (t->host == NULL)
         return RC_OK;
-    const struct value *v = inventory_host_conn_var(inv, t->host, "port");
-    if (v == NULL)
-        v = inventory_host_conn_var(inv, t->host, "ssh_port");
-    if (v == NULL || v->type == VALUE_NULL)
-        return RC_OK;
-    uint64_t port;
     struct err e = {0};
-    enum rc rc = value_u64(v, 1, 65535, &port, &e);
+    struct value opened;
+    const struct value *v;
+    enum rc rc = inventory_host_conn_open(inv, t->host, "port", &opened, &v, &e);
+    if (rc == RC_OK && (v == NULL || v->type == VALUE_NULL))
+        return RC_OK;
+    uint64_t port = 0;
+    if (rc == RC_OK)
+        rc = value_u64(v, 1, 65535, &port, &e);
     if (rc == RC_OK)
         t->port = (uint16_t)port;
     else if (rc != RC_NOMEM)
@@ -136,37 +146,41 @@ static enum rc read_key(struct target *t, const struct inventory *inv, struct ke
                           : mark_bad(t, arena, "variable ansible_ssh_private_key_file: %s", e.msg);
 }
 
-/* The text of a variable that is a password, into the secrets. A template may stand for one that is
- * not needed: it is remembered for hosts where no key is enough. */
+/* The text of a variable that is a password, into the secrets. */
 static enum rc add_password(struct target *t, const struct value *v, struct secrets *secrets,
-                            struct arena *arena)
+                            struct err *e)
 {
     struct buf b;
-    struct err e = {0};
     buf_init(&b, SECRETS_MAX_TEXT + 1);
-    enum rc rc = value_text(v, &b, &e);
+    enum rc rc = value_text(v, &b, e);
     if (rc == RC_OK && b.len > 0)
-        rc = secrets_add(secrets, b.data, b.len, &t->password, &e);
+        rc = secrets_add(secrets, b.data, b.len, &t->password, e);
     buf_wipe(&b);
-    t->clear = v;
-    if (rc == RC_OK || rc == RC_NOMEM)
-        return rc;
-    if (v->type == VALUE_VAULT)
-        return mark_bad(t, arena, "its password: %s", e.msg);
-    t->no_password = arena_strdup(arena, e.msg);
-    return t->no_password != NULL ? RC_OK : RC_NOMEM;
+    return rc;
 }
 
 static enum rc read_password(struct target *t, const struct target_defaults *d,
                              const struct inventory *inv, struct arena *arena)
 {
     t->password = d->password;
-    if (d->secrets == NULL || d->password != 0)
+    if (d->secrets == NULL || d->password != 0 || t->host == NULL)
         return RC_OK;
-    const struct value *v = inventory_host_conn_var(inv, t->host, "password");
-    if (v == NULL || v->type == VALUE_NULL)
+    struct err e = {0};
+    struct value opened;
+    const struct value *v;
+    enum rc rc = inventory_host_conn_open(inv, t->host, "password", &opened, &v, &e);
+    if (rc == RC_OK && (v == NULL || v->type == VALUE_NULL))
         return RC_OK;
-    return add_password(t, v, d->secrets, arena);
+    if (rc == RC_OK)
+        rc = add_password(t, v, d->secrets, &e);
+    t->clear = rc == RC_OK && v != &opened ? v : NULL;
+    if (rc == RC_OK || rc == RC_NOMEM)
+        return rc;
+    /* A template may stand for one that is not needed: no host was kept from its keys by it. */
+    if (rc != RC_OPAQUE || v == NULL || v->type == VALUE_VAULT)
+        return mark_bad(t, arena, "its password: %s", e.msg);
+    t->no_password = arena_strdup(arena, e.msg);
+    return t->no_password != NULL ? RC_OK : RC_NOMEM;
 }
 
 /* A host that is not reached over SSH must be said, not dialled anyway. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -86,6 +87,20 @@ static enum rc from_credential(const char *folder, struct secret **out, struct e
     return from_file(path, false, out, e);
 }
 
+void key_source_defaults(struct key_source *from, char *path, size_t cap)
+{
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    bool own = config != NULL && *config == '/';
+    from->credentials = getenv("CREDENTIALS_DIRECTORY");
+    from->usual = NULL;
+    if (!own && (home == NULL || *home != '/'))
+        return;
+    int n =
+        snprintf(path, cap, "%s%s/muster/vault.key", own ? config : home, own ? "" : "/.config");
+    if (n > 0 && (size_t)n < cap)
+        from->usual = path;
+}
+
 static enum rc read_any(const struct key_source *from, struct secret **out, struct err *e)
 {
     if (from->file != NULL)
@@ -97,6 +112,8 @@ static enum rc read_any(const struct key_source *from, struct secret **out, stru
     enum rc rc = from_credential(from->credentials, out, e);
     if (rc != RC_NOTFOUND)
         return rc;
+    if (from->usual != NULL && access(from->usual, F_OK) == 0)
+        return from_file(from->usual, true, out, e);
     rc = key_source_ask(from->what, from->twice, out, e);
     if (rc == RC_NOTFOUND)
         return err_set(e, rc,

@@ -482,7 +482,6 @@ static void test_wrong_lines(void **state)
         {"muster vault view --vault-key-fd 0", "through another descriptor"},
         {"muster vault rekey f --vault-key-fd 3 --new-vault-key-fd 3", "cannot give both keys"},
         {"muster vault encrypt ''", "an empty word names no file"},
-        {"muster run web --vault-key f -- x", "not an option of 'muster run'"},
         {"muster retry last --timeout", "--timed-out"},
         {"muster help rnu", "did you mean 'muster run'"},
         {"muster --completion csh", "bash, zsh or fish"},

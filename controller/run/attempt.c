@@ -1,5 +1,5 @@
 /* One host's way through an attempt: resolve its name, take a place at its server's gate, hand it
- * to a worker, hear how it ended; the next address, or another handshake, where that may help.
+ * to a worker. What the worker then says of it is heard in attempt_events.c.
  *
  * Retries are the scheduler's; the meaning of an end is outcome's. Loop thread only.
  */
@@ -15,9 +15,7 @@
 #include "common/num.h"
 #include "common/str.h"
 
-enum { MOVES_MAX = 3 };
-
-static const struct target *target_of(const struct attempt *a)
+const struct target *attempt_target(const struct attempt *a)
 {
     return &a->run->plan->targets[a->target];
 }
@@ -37,14 +35,14 @@ static void list_remove(struct run *r, struct attempt *a)
     a->prev = a->next = NULL;
 }
 
-static uint64_t budget_left(const struct attempt *a)
+uint64_t attempt_budget_left(const struct attempt *a)
 {
     return a->used_ms < a->budget_ms ? a->budget_ms - a->used_ms : 0;
 }
 
 /* The attempt is over. The scheduler decides what follows; until then the end is kept. */
-static void finish(struct attempt *a, const struct outcome *o, const struct session_timing *timing,
-                   const char *server_banner)
+void attempt_finish(struct attempt *a, const struct outcome *o, const struct session_timing *timing,
+                    const char *server_banner)
 {
     struct run *r = a->run;
     must(a->state != ATTEMPT_RESTING);
@@ -78,7 +76,7 @@ __attribute__((format(printf, 4, 5))) static void fail(struct attempt *a, enum p
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     str_escape_to(o.detail, sizeof o.detail, text, strlen(text), 0);
-    finish(a, &o, NULL, "");
+    attempt_finish(a, &o, NULL, "");
 }
 
 /* ---- the gate ---- */
@@ -86,7 +84,7 @@ __attribute__((format(printf, 4, 5))) static void fail(struct attempt *a, enum p
 /* The bastion to go through now; false: none is in front of the host, or none that is not dead. */
 static bool hop_of(const struct attempt *a, uint32_t *hop)
 {
-    return links_hop(a->run, target_of(a)->way, hop);
+    return links_hop(a->run, attempt_target(a)->way, hop);
 }
 
 /* A bastion that carried others before and died while this host waited for it: as with those after
@@ -94,7 +92,7 @@ static bool hop_of(const struct attempt *a, uint32_t *hop)
 static void no_way(struct attempt *a)
 {
     char why[320];
-    uint32_t way = target_of(a)->way;
+    uint32_t way = attempt_target(a)->way;
     bool began = a->number > 1 || a->had_link || !links_were_up(a->run, way);
     fail(a, began ? PROBLEM_JUMP_UNREACHABLE : PROBLEM_NOT_STARTED_JUMP,
          began ? PHASE_CONNECT : PHASE_NONE, "%s", links_reason(a->run, way, why, sizeof why));
@@ -102,7 +100,7 @@ static void no_way(struct attempt *a)
 
 static bool hand_over(struct attempt *a);
 
-static void enter_gate(struct attempt *a)
+void attempt_enter_gate(struct attempt *a)
 {
     struct run *r = a->run;
     bool granted = false;
@@ -111,10 +109,10 @@ static void enter_gate(struct attempt *a)
     a->state = ATTEMPT_GATED;
     a->phase = PHASE_CONNECT;
     a->link = NO_LINK;
-    if (target_of(a)->way == 0) {
+    if (attempt_target(a)->way == 0) {
         rc = place_enter(r, &a->addrs[a->addr_next], a->target, &granted);
     } else if (hop_of(a, &hop)) {
-        rc = place_enter_via(r, hop, target_of(a), a->target, &granted);
+        rc = place_enter_via(r, hop, attempt_target(a), a->target, &granted);
     } else {
         no_way(a);
         return;
@@ -160,20 +158,7 @@ void attempt_unrouted(struct run *r, uint32_t target)
 {
     must(r->attempts[target] != NULL && r->attempts[target]->state == ATTEMPT_ROUTED);
     place_leave(r, target);
-    enter_gate(r->attempts[target]);
-}
-
-/* The link ended before the command was sent: that is the bastion's doing, and there are others, or
- * it can be connected to again. */
-static bool lost_link(struct attempt *a)
-{
-    if (a->link == NO_LINK || a->cancelled || a->sent || budget_left(a) == 0 ||
-        a->rejoined == REJOIN_MAX)
-        return false;
-    a->rejoined++;
-    links_hold(a->run, a->link);
-    links_leave(a->run, a->target);
-    return true;
+    attempt_enter_gate(r->attempts[target]);
 }
 
 /* ---- the worker ---- */
@@ -181,14 +166,14 @@ static bool lost_link(struct attempt *a)
 /* With other addresses left the first may not use up the whole bound on a silent network. */
 static uint64_t tcp_budget(const struct attempt *a)
 {
-    return a->addr_next + 1 < a->addr_count ? budget_left(a) / 2 : 0;
+    return a->addr_next + 1 < a->addr_count ? attempt_budget_left(a) / 2 : 0;
 }
 
 static void set_address(const struct attempt *a, struct session_spec *spec)
 {
-    spec->connect_budget_ms = budget_left(a);
+    spec->connect_budget_ms = attempt_budget_left(a);
     if (a->link != NO_LINK) {
-        links_set_way(a->run, a->link, target_of(a), spec);
+        links_set_way(a->run, a->link, attempt_target(a), spec);
         return;
     }
     spec->addr = a->addrs[a->addr_next];
@@ -199,10 +184,10 @@ static enum rc start_scan(struct attempt *a, const char *types, struct err *e)
 {
     struct session_spec spec = {
         .kind = SESSION_SCAN,
-        .label = target_of(a)->host->name,
+        .label = attempt_target(a)->host->name,
         .user = "",
         .hostkey_types = types,
-        .legacy = target_of(a)->legacy,
+        .legacy = attempt_target(a)->legacy,
         .command = "",
     };
     set_address(a, &spec);
@@ -212,7 +197,7 @@ static enum rc start_scan(struct attempt *a, const char *types, struct err *e)
 static enum rc start_job(struct attempt *a, const char *types, struct buf *line, struct err *e)
 {
     struct run *r = a->run;
-    const struct target *t = target_of(a);
+    const struct target *t = attempt_target(a);
     const struct options *o = r->options;
     if (r->plan->scan != NULL)
         return start_scan(a, types, e);
@@ -246,11 +231,11 @@ static enum rc start_job(struct attempt *a, const char *types, struct buf *line,
 static bool hand_over(struct attempt *a)
 {
     struct run *r = a->run;
-    const struct target *t = target_of(a);
+    const struct target *t = attempt_target(a);
     char types[256];
     if (t->way != 0 && a->link == NO_LINK)
         return want_link(a);
-    if (budget_left(a) == 0) {
+    if (attempt_budget_left(a) == 0) {
         fail(a, PROBLEM_CONNECT_TIMEOUT, PHASE_CONNECT, "the connect bound was used up");
         return false;
     }
@@ -270,7 +255,7 @@ static bool hand_over(struct attempt *a)
     buf_fini(&line);
     if (rc == RC_OK)
         return true;
-    if (rc == RC_CANCELLED && lost_link(a)) {
+    if (rc == RC_CANCELLED && attempt_lost_link(a)) {
         a->link = NO_LINK;
         a->job = 0;
         return want_link(a);
@@ -284,192 +269,17 @@ static bool hand_over(struct attempt *a)
     return false;
 }
 
-static void start_fallback(struct attempt *a)
+void attempt_fall_back(struct attempt *a)
 {
     struct err e = {0};
     a->state = ATTEMPT_WORKING;
     a->phase = PHASE_CONNECT;
-    enum rc rc = fallback_start(a->run, a, budget_left(a), &e);
+    enum rc rc = fallback_start(a->run, a, attempt_budget_left(a), &e);
     if (rc == RC_CONFIG || rc == RC_LIMIT)
         fail(a, PROBLEM_BAD_TARGET, PHASE_RESOLVE, "%s", e.msg);
     else if (rc != RC_OK)
         fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_CONNECT, "%s", e.msg);
 }
-
-/* Is it this address that failed, and is there another? */
-static bool next_address(const struct attempt *a, const struct session_result *res)
-{
-    if (a->cancelled || a->sent || a->addr_next + 1 >= a->addr_count || budget_left(a) == 0)
-        return false;
-    switch (res->outcome.problem) {
-    case PROBLEM_CONNECT_REFUSED:
-    case PROBLEM_CONNECT_TIMEOUT:
-    case PROBLEM_CONNECT_FAILED: return true;
-    default: return false;
-    }
-}
-
-struct attempt *attempt_of(struct run *r, uint64_t job)
-{
-    struct attempt *a = (uint32_t)job < r->count ? r->attempts[(uint32_t)job] : NULL;
-    return a != NULL && a->job == job ? a : NULL;
-}
-
-/* Time in the worker's line is not the host's. */
-static void on_begun(void *user, uint64_t job)
-{
-    struct run *r = user;
-    struct attempt *a = attempt_of(r, job);
-    if (a == NULL)
-        return;
-    a->begun = true;
-    a->step_ms = clock_ms();
-}
-
-static void on_hostkey(void *user, uint64_t job, const char *key_type, const void *blob, size_t len)
-{
-    struct run *r = user;
-    struct attempt *a = attempt_of(r, job);
-    struct link *l = link_of(r, job);
-    if (l != NULL)
-        link_on_hostkey(l, job, key_type, blob, len);
-    if (a == NULL)
-        return;
-    const struct target *t = target_of(a);
-    a->phase = PHASE_HOST_KEY;
-    if (r->plan->scan != NULL) {
-        r->plan->scan->seen(r->plan->scan->user, a->target, key_type, blob, len);
-        return;
-    }
-    enum rc rc = trust_ask(r->trust, &t->trust, job, t->key_name, t->alias ? 22 : t->port, key_type,
-                           blob, len, a->reshaken);
-    if (rc != RC_OK)
-        pool_hostkey_answer(r->pool, job, HOSTKEY_REJECT, PROBLEM_LOCAL_RESOURCE, "out of memory");
-}
-
-void attempt_on_trust(void *user, uint64_t job, const struct trust_answer *answer)
-{
-    struct run *r = user;
-    struct attempt *a = attempt_of(r, job);
-    struct link *l = link_of(r, job);
-    if (l != NULL)
-        link_on_trust(l, job, answer);
-    if (a == NULL)
-        return;
-    if (answer->retry_types[0] != '\0') {
-        mem_free(a->retry_types);
-        a->retry_types = mem_strdup(answer->retry_types);
-    }
-    a->unproven = answer->unproven;
-    if (answer->accept)
-        a->phase = PHASE_AUTH;
-    pool_hostkey_answer(r->pool, job, answer->accept ? HOSTKEY_ACCEPT : HOSTKEY_REJECT,
-                        answer->problem, answer->detail);
-}
-
-static void on_authenticated(void *user, uint64_t job)
-{
-    struct run *r = user;
-    struct attempt *a = attempt_of(r, job);
-    struct link *l = link_of(r, job);
-    if (l != NULL)
-        link_on_authenticated(l, job);
-    if (a == NULL)
-        return;
-    a->phase = PHASE_OPEN;
-    password_authenticated(a);
-    place_leave(r, a->target);
-    run_pump(r);
-}
-
-static void on_sent(void *user, uint64_t job)
-{
-    struct run *r = user;
-    struct attempt *a = attempt_of(r, job);
-    if (a == NULL)
-        return;
-    a->phase = PHASE_RUN;
-    a->sent = true;
-    a->used_ms += clock_ms() - a->step_ms;
-    record_sent(r->record, a->target);
-    run_event(r, &(struct sched_event){.type = SCHED_EV_SENT, .target = a->target});
-    run_pump(r);
-}
-
-static void on_data(void *user, uint64_t job, bool is_stderr, const void *p, size_t n)
-{
-    struct run *r = user;
-    struct attempt *a = attempt_of(r, job);
-    if (a != NULL)
-        output_data(r->output, a->target, is_stderr, p, n);
-}
-
-/* Its worker died before it had begun: the host has nothing to do with that, so this is no end of
- * an attempt. A few times only: the word that it had begun may have died with the worker. */
-static bool moves_on(struct attempt *a, const struct session_result *res)
-{
-    return res->outcome.problem == PROBLEM_WORKER_DIED && !a->begun && !a->cancelled &&
-           a->moves++ < MOVES_MAX;
-}
-
-static void on_done(void *user, uint64_t job, const struct session_result *result)
-{
-    struct run *r = user;
-    struct attempt *a = attempt_of(r, job);
-    struct link *l = link_of(r, job);
-    if (l != NULL)
-        link_on_done(l, job, result);
-    if (a == NULL)
-        return;
-    if (!a->sent && a->begun)
-        a->used_ms += clock_ms() - a->step_ms;
-    a->job = 0;
-    place_leave(r, a->target);
-    if (a->retry_types != NULL && !a->reshaken && !a->cancelled && budget_left(a) > 0 &&
-        result->outcome.problem == PROBLEM_HOST_KEY_CHANGED) {
-        a->reshaken = true;
-        links_leave(r, a->target);
-        enter_gate(a);
-    } else if (result->outcome.problem == PROBLEM_JUMP_UNREACHABLE && lost_link(a)) {
-        enter_gate(a);
-    } else if (next_address(a, result)) {
-        a->addr_next++;
-        enter_gate(a);
-    } else if (fallback_serves(r, a, result)) {
-        start_fallback(a);
-    } else if (scan_goes_on(a, result) || moves_on(a, result)) {
-        links_leave(r, a->target);
-        enter_gate(a);
-    } else {
-        struct outcome o = result->outcome;
-        password_ended(a, &o);
-        scan_settle(a, &o);
-        fallback_settle(a, &o);
-        finish(a, &o, &result->timing, result->server_banner);
-    }
-    run_pump(r);
-}
-
-static void on_trouble(void *user, enum rc rc, const char *message, bool all_dead)
-{
-    struct run *r = user;
-    if (rc == RC_CRYPTO)
-        log_warn("%s", message);
-    else
-        log_error("%s%s", message, all_dead ? "; no worker is left" : "");
-    run_pump(r);
-}
-
-const struct pool_ops attempt_pool_ops = {
-    .begun = on_begun,
-    .hostkey = on_hostkey,
-    .password = attempt_on_password,
-    .authenticated = on_authenticated,
-    .sent = on_sent,
-    .data = on_data,
-    .done = on_done,
-    .trouble = on_trouble,
-};
 
 /* ---- names ---- */
 
@@ -484,7 +294,7 @@ static void stop_lookup(struct attempt *a)
 /* The addresses of the host's family, which ssh_config may limit. false: no memory. */
 static bool take_addresses(struct attempt *a, const struct resolve_result *result)
 {
-    unsigned family = target_of(a)->family;
+    unsigned family = attempt_target(a)->family;
     a->addrs = mem_alloc(result->count * sizeof a->addrs[0]);
     a->addr_count = a->addr_next = 0;
     for (size_t i = 0; a->addrs != NULL && i < result->count; i++)
@@ -499,14 +309,16 @@ static void on_resolved(void *user, const struct resolve_result *result)
     struct run *r = a->run;
     stop_lookup(a);
     if (result->problem != PROBLEM_NONE)
-        fail(a, result->problem, PHASE_RESOLVE, "%s: %s", target_of(a)->address, result->detail);
+        fail(a, result->problem, PHASE_RESOLVE, "%s: %s", attempt_target(a)->address,
+             result->detail);
     else if (!take_addresses(a, result))
         fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_RESOLVE, "out of memory");
     else if (a->addr_count == 0)
         fail(a, PROBLEM_DNS_NOT_FOUND, PHASE_RESOLVE,
-             "%s: no address of the family that AddressFamily asks for", target_of(a)->address);
+             "%s: no address of the family that AddressFamily asks for",
+             attempt_target(a)->address);
     else
-        enter_gate(a);
+        attempt_enter_gate(a);
     run_pump(r);
 }
 
@@ -516,14 +328,14 @@ void attempt_check_lookups(struct run *r)
     uint64_t now = clock_ms();
     for (struct attempt *a = r->oldest, *next; r->resolving > 0 && a != NULL; a = next) {
         next = a->next;
-        if (a->state != ATTEMPT_RESOLVING || now - a->step_ms < budget_left(a) ||
+        if (a->state != ATTEMPT_RESOLVING || now - a->step_ms < attempt_budget_left(a) ||
             resolver_is_ready(a->lookup))
             continue;
         char bound[NUM_TEXT];
         resolver_cancel(r->resolver, a->lookup);
         stop_lookup(a);
-        fail(a, PROBLEM_DNS_TIMEOUT, PHASE_RESOLVE, "%s: no answer after %s", target_of(a)->address,
-             num_duration_text(bound, r->options->connect_timeout_ms));
+        fail(a, PROBLEM_DNS_TIMEOUT, PHASE_RESOLVE, "%s: no answer after %s",
+             attempt_target(a)->address, num_duration_text(bound, r->options->connect_timeout_ms));
     }
     run_pump(r);
 }
@@ -531,7 +343,7 @@ void attempt_check_lookups(struct run *r)
 static void start_lookup(struct attempt *a)
 {
     struct run *r = a->run;
-    const struct target *t = target_of(a);
+    const struct target *t = attempt_target(a);
     struct err e = {0};
     a->state = ATTEMPT_RESOLVING;
     a->phase = PHASE_RESOLVE;
@@ -600,22 +412,22 @@ void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t bud
                           .start_wall_us = clock_wall_us()};
     list_add(r, a);
     output_started(r->output, target, number);
-    const char *bad = target_of(a)->bad;
-    if (bad == NULL && target_of(a)->openssh != NULL && target_of(a)->way != 0)
+    const char *bad = attempt_target(a)->bad;
+    if (bad == NULL && attempt_target(a)->openssh != NULL && attempt_target(a)->way != 0)
         bad =
             "only OpenSSH's ssh can reach it, which knows nothing of the bastions of --jump or of "
             "the inventory: name them in ssh_config";
-    if (bad == NULL && target_of(a)->openssh != NULL) {
-        start_fallback(a);
+    if (bad == NULL && attempt_target(a)->openssh != NULL) {
+        attempt_fall_back(a);
         return;
     }
-    if (bad == NULL && target_of(a)->way == 0) {
+    if (bad == NULL && attempt_target(a)->way == 0) {
         start_lookup(a);
         return;
     }
     a->state = ATTEMPT_GATED;
     if (bad == NULL)
-        enter_gate(a);
+        attempt_enter_gate(a);
     else
         fail(a, PROBLEM_BAD_TARGET, PHASE_RESOLVE, "%s", bad);
 }

@@ -145,13 +145,27 @@ void run_pump(struct run *r); /* feeds the scheduler what is queued */
 /* attempt.c */
 void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t budget_ms);
 void attempt_cancel(struct run *r, uint32_t target, enum problem why);
-void attempt_check_lookups(struct run *r); /* ends look-ups that are past their bound */
-void attempt_on_trust(void *user, uint64_t job, const struct trust_answer *answer);
+void attempt_check_lookups(struct run *r);            /* ends look-ups that are past their bound */
 void attempt_free(struct attempt *a);                 /* NULL is fine */
 bool attempt_granted(struct run *r, uint32_t target); /* a place; false: given back, go on */
 void attempt_routed(struct run *r, uint32_t target, uint32_t link);
 void attempt_unrouted(struct run *r, uint32_t target);
+/* Of the run's plan. */
+const struct target *attempt_target(const struct attempt *a);
+uint64_t attempt_budget_left(const struct attempt *a);
+/* On to its server's gate, from where it goes to a worker; or it ends. */
+void attempt_enter_gate(struct attempt *a);
+void attempt_fall_back(struct attempt *a); /* to OpenSSH's ssh */
+/* The attempt is over. The scheduler decides what follows; until then the end is kept. */
+void attempt_finish(struct attempt *a, const struct outcome *o, const struct session_timing *timing,
+                    const char *server_banner);
+
+/* attempt_events.c */
 extern const struct pool_ops attempt_pool_ops;
+/* The link ended before the command was sent, and the host may try another: then true, its channel
+ * given back, and it goes on at the gate. */
+bool attempt_lost_link(struct attempt *a);
+void attempt_on_trust(void *user, uint64_t job, const struct trust_answer *answer);
 struct attempt *attempt_of(struct run *r, uint64_t job); /* NULL: it has ended */
 void attempts_free(struct run *r);
 

@@ -331,8 +331,8 @@ static const struct row rows[] = {
     {"muster vault rekey --new-vault-key n f", is_vault_new},
     {"muster vault encrypt --name db --like v.yml", is_vault_value},
     {"muster vault view -", is_vault_stdin},
-    {"muster keyscan --types rsa,ed25519 --verify a --verify b --only-verified --replace --hash -y "
-     "web",
+    {"muster keyscan --types rsa,ed25519 --verify a --verify b --ca c --only-verified --replace "
+     "--hash -y web",
      is_keyscan},
     {"muster keyscan --forget -w web1", is_keyscan_forget},
     {"muster history --last 5", is_last},

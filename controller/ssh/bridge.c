@@ -210,8 +210,10 @@ static bool drain(struct bridge *b)
 static enum sshio_step carry_up(struct bridge *b)
 {
     for (int turn = 0; turn < SERVE_TURNS; turn++) {
-        if (sshio_wants_write(b->link->io))
+        if (sshio_wants_write(b->link->io)) {
+            b->link->more = true;
             return SSHIO_OK;
+        }
         ssize_t n = recv(b->fd, space, sizeof space, MSG_PEEK | MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
             b->readable = false;
@@ -233,6 +235,7 @@ static enum sshio_step carry_up(struct bridge *b)
         if (recv(b->fd, space, done, MSG_DONTWAIT) != (ssize_t)done)
             b->ended = true;
     }
+    b->link->more = true;
     return SSHIO_OK;
 }
 
@@ -395,6 +398,7 @@ static bool is_waiting(const struct bridge *b)
 enum sshio_step bridges_serve(struct session *link)
 {
     struct bridge *next;
+    link->more = false;
     for (struct bridge *b = link->bridges; b != NULL; b = next) {
         next = b->next;
         if (!b->marked && !is_waiting(b))
@@ -403,6 +407,10 @@ enum sshio_step bridges_serve(struct session *link)
         if (serve(b) == SSHIO_DEAD)
             return SSHIO_DEAD;
     }
+    /* The socket announces room only while there is none: what stopped for another's bytes, gone by
+     * now, or for having had its turn, has no event to come. */
+    if (link->more && !sshio_wants_write(link->io))
+        session_wake(link);
     return sshio_over(link->io) ? SSHIO_DEAD : SSHIO_OK;
 }
 

@@ -119,6 +119,7 @@ struct session {
     struct bridge *bridges; /* of the sessions behind us */
     size_t held;            /* bytes that wait in their channels */
     bool was_full;          /* too many of them, when we looked last */
+    bool more;              /* a bridge stopped, and not for the far end: serve again */
 
     /* host key */
     bool asked, answered;

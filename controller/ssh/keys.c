@@ -216,8 +216,33 @@ static enum rc add(struct keys *k, const char *path, bool optional, unsigned *id
     return RC_OK;
 }
 
+/* Hosts by the thousand name the same file: it is read once, not for each. */
+static enum rc find_path(struct keys *k, const char *path, unsigned *id, bool *found)
+{
+    *found = false;
+    char *full = k->count > 0 ? expand_home(path) : NULL;
+    if (full == NULL)
+        return k->count > 0 ? RC_NOMEM : RC_OK;
+    for (size_t i = 0; i < k->count && !*found; i++) {
+        *found = strcmp(k->items[i].path, full) == 0;
+        *id = (unsigned)i;
+    }
+    mem_free(full);
+    if (*found)
+        k->items[*id].optional = false;
+    return RC_OK;
+}
+
 enum rc keys_add(struct keys *k, const char *path, unsigned *id, struct err *e)
 {
+    bool found;
+    unsigned at = 0;
+    if (find_path(k, path, &at, &found) != RC_OK)
+        return err_nomem(e);
+    if (found) {
+        *id = at;
+        return RC_OK;
+    }
     return add(k, path, false, id, e);
 }
 

@@ -33,7 +33,8 @@ struct keys {
 void keys_init(struct keys *k);
 void keys_fini(struct keys *k); /* wipes */
 
-/* Adds the file once (same device and inode: the same number again); *id is its number.
+/* Adds the file once (same name, or same device and inode: the same number again, and a name that
+ * is known is not read again); *id is its number.
  * RC_NOTFOUND when missing; RC_CONFIG when it is no private key, or others may read it (as ssh
  * refuses it: any permission for group or others on a file of the user's own); RC_LIMIT past
  * KEYS_MAX or KEYS_MAX_FILE; RC_SYS; RC_NOMEM. A leading "~/" is the user's home. */

@@ -185,6 +185,11 @@ static void test_from_a_pipe(void **state)
     if (keys_add(&k, path, &id, &e) != RC_OK)
         fail_msg("%s", e.msg);
     assert_int_equal(ssh_key_check(k.items[id].text, NULL, &e), RC_OK);
+    /* The pipe is empty now: that each host of a group names it must not read it again. */
+    unsigned again = 99;
+    assert_int_equal(keys_add(&k, path, &again, &e), RC_OK);
+    assert_int_equal(again, id);
+    assert_int_equal(k.count, 1);
     keys_fini(&k);
     pclose(f);
 }

@@ -171,7 +171,7 @@ static void try_to_escape(char *text, size_t cap)
     char *const argv[] = {"/bin/true", NULL};
     struct iovec mine = {text, 1}, theirs = {text, 1};
     struct rlimit core = {1, 1};
-    size_t n = 0;
+    volatile size_t n = 0; /* of a caller of vfork */
     text[0] = '\0';
 #define REFUSED(call)                                                                              \
     if ((errno = 0, (long)(call) != -1) || errno != EPERM)                                         \

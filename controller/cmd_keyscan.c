@@ -2,6 +2,7 @@
  * records them. From options to a scan; what is made of the keys is controller/keyscan. */
 #include "controller/cmd.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -86,6 +87,11 @@ static enum rc open_index(struct work *w, struct err *e)
         rc = target_config_trust(w->config, w->trust, e);
     if (rc == RC_OK && w->o->keyscan.verify.count > 0)
         rc = expect_new(&w->expect, &w->o->keyscan.verify, e);
+    struct sockaddr_in server;
+    const char *name = w->o->keyscan.sshfp_server;
+    if (rc == RC_OK && name != NULL && !sshfp_server(name, &server))
+        rc = err_set(e, RC_USAGE, "--sshfp-server: '%.60s' is no IPv4 address or ADDRESS:PORT",
+                     name);
     if (rc == RC_OK)
         rc = authorities_new(&w->authorities, &w->o->keyscan.ca, e);
     return rc;
@@ -111,6 +117,8 @@ static void report(void *user)
     if (rc == RC_OK)
         rc = authorities_judge(w->authorities, w->trust, &w->found, w->o->connect_timeout_ms,
                                clock_wall_us() / 1000000, e);
+    if (rc == RC_OK && w->o->keyscan.sshfp)
+        rc = sshfp_judge(&w->found, w->o->keyscan.sshfp_server, e);
     if (rc == RC_OK && w->o->output.mode != OUTPUT_NONE)
         report_found(&w->found, w->o, e);
 }

@@ -84,6 +84,8 @@ struct keyscan_options {
     uint32_t types;        /* --types: enum keyscan_types; 0: all */
     struct strings verify; /* --verify */
     struct strings ca;     /* --ca */
+    bool sshfp;
+    const char *sshfp_server; /* --sshfp-server, or NULL */
     bool only_verified, replace, forget, hash;
 };
 

@@ -57,5 +57,9 @@ enum rc keyscan_settle(struct options *o, struct err *e)
             e, RC_USAGE,
             "--forget takes keys out and looks at none: leave out --types, --verify, --ca, "
             "--only-verified, --replace and --hash");
+    if (k->sshfp_server != NULL && !k->sshfp)
+        return err_set(e, RC_USAGE, "--sshfp-server: add --sshfp");
+    if (k->forget && k->sshfp)
+        return err_set(e, RC_USAGE, "--forget takes keys out and looks at none: leave out --sshfp");
     return settle_form(o, e);
 }

@@ -246,6 +246,11 @@ const struct option_def option_table[] = {
      AT(keyscan.ca), 0, 0, "@file",
      "Public keys of authorities that sign host certificates, besides the @cert-authority lines on "
      "record; may be repeated"},
+    {0, "sshfp", NULL, GROUP_KEYSCAN, V_KEYSCAN, 0, set_flag, AT(keyscan.sshfp), 0, 0, "",
+     "Compare with the SSHFP records in the DNS; they verify a key only where a name server on this "
+     "machine says that they are authenticated"},
+    {0, "sshfp-server", "ADDRESS", GROUP_KEYSCAN, V_KEYSCAN, 0, set_string,
+     AT(keyscan.sshfp_server), 0, 0, "", "Name server to ask for them, ADDRESS or ADDRESS:PORT"},
     {0, "only-verified", NULL, GROUP_KEYSCAN, V_KEYSCAN, 0, set_flag, AT(keyscan.only_verified), 0, 0,
      "", "Record only keys that were verified, none on first use"},
     {0, "replace", NULL, GROUP_KEYSCAN, V_KEYSCAN, 0, set_flag, AT(keyscan.replace), 0, 0, "",

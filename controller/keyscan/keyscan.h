@@ -119,6 +119,12 @@ enum rc authorities_judge(const struct authorities *a, const struct trust *t, st
 enum rc certs_fetch(const struct found *f, const uint32_t *hosts, size_t count, const char *types,
                     uint64_t bound_ms, struct buf *out, struct err *e);
 
+/* --sshfp: compares with the SSHFP records of the DNS. server: "ADDRESS[:PORT]" to ask instead of
+ * the system's, or NULL. Blocks. */
+enum rc sshfp_judge(struct found *f, const char *server, struct err *e);
+struct sockaddr_in;
+bool sshfp_server(const char *text, struct sockaddr_in *out); /* false: not an IPv4 address */
+
 /* Shows all in o->output.mode on standard output. RC_OK, RC_NOMEM, RC_SYS. */
 enum rc report_found(const struct found *f, const struct options *o, struct err *e);
 /* The forms for programs: json, ndjson, csv, table. */

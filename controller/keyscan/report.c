@@ -212,7 +212,7 @@ static enum rc put_group(const struct found *f, const struct options *o, struct 
         {"key on record", "keys on record", is_known, TEXT_GREEN, true},
         {"CHANGED key", "CHANGED keys", is_changed, TEXT_RED, false},
         {"REVOKED key", "REVOKED keys", is_revoked, TEXT_RED, false},
-        {"key DENIED by --verify", "keys DENIED by --verify", is_denied, TEXT_RED, false},
+        {"DENIED key", "DENIED keys", is_denied, TEXT_RED, false},
     };
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < sizeof parts / sizeof parts[0]; i++)

@@ -203,7 +203,7 @@ class Keyscan(MusterCase):
         self.assertEqual([bool(self.found_by_ssh(f, h)) for h in (one, two, three, four)], [True, True, False, False])
         r = self.scan(f, '--verify', path, '--yes', '--replace', 'all')
         self.assertEqual(r.code, 2, r)
-        self.assertRegex(r.out, 'DENIED by --verify of 1 host: three1')
+        self.assertRegex(r.out, '1 DENIED key of 1 host: three1')
         self.assertEqual([bool(self.found_by_ssh(f, h)) for h in (three, four)], [False, True])
         with open(path, 'w') as out:
             out.write('neither a key\nnor a print\n')

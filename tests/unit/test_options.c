@@ -228,6 +228,7 @@ CHECK(is_vault_value, o->vault_action == VAULT_ENCRYPT && IS(o->vault_name, "db"
 CHECK(is_keyscan, o->verb == VERB_KEYSCAN && IS(o->pattern, "web") &&
                       o->keyscan.types == (KEYSCAN_RSA | KEYSCAN_ED25519) &&
                       o->keyscan.verify.count == 2 && o->keyscan.ca.count == 1 &&
+                      o->keyscan.sshfp && IS(o->keyscan.sshfp_server, "127.0.0.1") &&
                       o->keyscan.only_verified && o->keyscan.replace && o->keyscan.hash && o->yes)
 CHECK(is_keyscan_forget, o->verb == VERB_KEYSCAN && o->keyscan.forget && o->hosts_exprs.count == 1)
 CHECK(is_vault_stdin, o->vault_action == VAULT_VIEW && o->words.count == 0)
@@ -331,8 +332,8 @@ static const struct row rows[] = {
     {"muster vault rekey --new-vault-key n f", is_vault_new},
     {"muster vault encrypt --name db --like v.yml", is_vault_value},
     {"muster vault view -", is_vault_stdin},
-    {"muster keyscan --types rsa,ed25519 --verify a --verify b --ca c --only-verified --replace "
-     "--hash -y web",
+    {"muster keyscan --types rsa,ed25519 --verify a --verify b --ca c --sshfp --sshfp-server "
+     "127.0.0.1 --only-verified --replace --hash -y web",
      is_keyscan},
     {"muster keyscan --forget -w web1", is_keyscan_forget},
     {"muster history --last 5", is_last},
@@ -469,6 +470,7 @@ static void test_wrong_lines(void **state)
         {"muster keyscan --types dsa web", "none of ed25519, ecdsa and rsa"},
         {"muster keyscan --types ed25519,,rsa web", "'' is none of"},
         {"muster keyscan --forget --replace web", "looks at none"},
+        {"muster keyscan --sshfp-server 127.0.0.1 web", "add --sshfp"},
         {"muster keyscan -o stream web", "keyscan is shown as"},
         {"muster vault", "which action? muster vault encrypt, decrypt"},
         {"muster vault encrypt_string x", "muster vault encrypt --name NAME"},

@@ -45,6 +45,7 @@ static const struct {
     {SENT "Corrupted MAC on input.\r\n", 255, 0, PROBLEM_PROTOCOL_ERROR, PHASE_RUN, true, true},
     {SENT STATUS, -1, 15, PROBLEM_CONNECTION_LOST, PHASE_RUN, true, true},
     /* an exit status that came before the command was sent is no exit status */
+    {STATUS SENT, 0, 0, PROBLEM_CONNECTION_LOST, PHASE_RUN, true, true},
     {STATUS KEYED, 0, 0, PROBLEM_CONNECTION_RESET, PHASE_AUTH, false, false},
     {KEYED "u@h: Permission denied (publickey).\r\n", 255, 0, PROBLEM_AUTH_DENIED, PHASE_AUTH,
      false, false},

@@ -114,6 +114,8 @@ static void add_own(struct making *m, const struct openssh_target *t)
     add_known_hosts(m, t);
     if (t->alias != NULL)
         add_option(m, "HostKeyAlias=%s", t->alias);
+    if (t->direct)
+        add_option(m, "ProxyJump=none");
     for (unsigned i = 0; i < t->word_count; i++)
         add_option(m, "%s", t->words[i]);
     if (t->key != NULL) {

@@ -7,6 +7,7 @@
 #define CONTROLLER_OPENSSH_ARGV_H
 
 #include <stdbool.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/arena.h"
@@ -28,6 +29,7 @@ struct openssh_target {             /* texts are borrowed */
     const char *checking;           /* StrictHostKeyChecking, or NULL */
     const char *const *known_hosts; /* in place of ssh's files */
     unsigned known_host_count;
+    bool direct;              /* whatever ProxyJump ssh_config has for it */
     const char *const *words; /* further KEY=VALUE, as typed */
     unsigned word_count;
     const char *log; /* where ssh writes its log: a FIFO */

@@ -64,6 +64,7 @@ static void fill_target(const struct attempt *a, const struct target *t, struct 
         .key = t->dial.key,
         .alias = t->dial.alias,
         .checking = checking_of(a, t),
+        .direct = o->jump != NULL && t->way == 0,
         .words = o->ssh_words.items,
         .word_count = (unsigned)o->ssh_words.count,
     };

@@ -380,6 +380,11 @@ static enum rc fill_hop(struct jumps *j, const struct jump_host *from, struct ta
         return rc;
     if (t->bad != NULL)
         return err_set(e, RC_CONFIG, "%s", t->bad);
+    if (t->openssh != NULL)
+        return err_set(
+            e, RC_CONFIG,
+            "only OpenSSH's ssh can reach it (%s), and nothing of ours goes through that",
+            t->openssh);
     if (from->user != NULL)
         t->user = from->user;
     if (from->port != 0)
@@ -428,12 +433,12 @@ static enum rc apply_words(struct jumps *j, struct target *t, const struct jump_
 {
     const struct options *o = j->options;
     if (w->user != NULL && (is_hop || o->user == NULL || o->user_is_default))
-        t->user = w->user;
+        t->user = t->dial.user = w->user;
     if (w->port != 0 && (is_hop || o->port == 0 || o->port_is_default))
-        t->port = w->port;
+        t->port = t->dial.port = w->port;
     if (w->key_alias != NULL && !t->alias) {
         t->alias = true;
-        t->key_name = w->key_alias;
+        t->key_name = t->dial.alias = w->key_alias;
     }
     if (w->key == NULL || (!is_hop && o->keys.count > 0 && !o->keys_are_default))
         return RC_OK;
@@ -443,6 +448,7 @@ static enum rc apply_words(struct jumps *j, struct target *t, const struct jump_
         return rc;
     t->keys[0] = (uint8_t)id;
     t->key_count = 1;
+    t->dial.key = w->key;
     return RC_OK;
 }
 

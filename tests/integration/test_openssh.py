@@ -271,6 +271,20 @@ class OpenSsh(MusterCase):
         self.assertEqual({p for _, _, p in r.facts().values()}, {'bad-target'}, r)
         self.assertFalse(os.path.exists(mark), r)
 
+    def test_bastions(self):
+        """Neither a bastion that only ssh can reach nor one that ssh knows nothing of is passed by."""
+        f, (a,) = self.server()
+        text = self.block(f, 'web1', a, self.proxy()) + self.block(f, 'inner', a)
+        self.config(text)
+        for name, options in (('inner', ['-J', 'web1']), ('web1', ['-J', 'inner'])):
+            r = self.run_hosts(name, '--', 'true', options=options)
+            self.assertEqual(r.facts(), {name: ('unreachable', 'resolve', 'bad-target')}, r)
+            self.assertIn("only OpenSSH's ssh can reach it", self.one(r)['detail'], r)
+        self.config(self.block(f, 'inner', a, 'BindAddress 127.0.0.1', 'ProxyJump no-such-host.invalid'))
+        self.assertEqual(self.run_hosts('inner', '--', 'true').statuses(), {'inner': 'unreachable'})
+        r = self.run_hosts('inner', '--', 'true', options=['-J', 'none'])
+        self.assertEqual(r.statuses(), {'inner': 'ok'}, r)
+
     def test_nothing_is_left(self):
         self.server(count=2)
         here = os.path.join(self.dir, 'run')

@@ -115,11 +115,13 @@ static void test_words(void **state)
     t.known_host_count = 2;
     t.words = words;
     t.word_count = 1;
+    t.direct = true;
     arena_init(&arena);
     assert_int_equal(openssh_argv(&t, &arena, argv, NULL), RC_OK);
     assert_true(has(argv, "BatchMode=yes") && has(argv, "deploy") && has(argv, "2222"));
     assert_true(has(argv, "UserKnownHostsFile=\"/k/a b\" \"/k/c\""));
     assert_true(has(argv, "AddressFamily=inet") && has(argv, "--"));
+    assert_true(has(argv, "ProxyJump=none"));
     arena_fini(&arena);
 }
 

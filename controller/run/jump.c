@@ -70,7 +70,7 @@ void jumps_fini(struct jumps *j)
 
 static const char *keep(struct arena *arena, const struct buf *b)
 {
-    return arena_strndup(arena, (const char *)b->data, b->len);
+    return arena_strndup(arena, b->len > 0 ? (const char *)b->data : "", b->len);
 }
 
 static enum rc find_or_add(struct map *m, struct jumps *j, const struct buf *key, uint32_t next,
@@ -114,14 +114,15 @@ static enum rc add_hop(struct jumps *j, const struct hop *h, uint32_t *id, struc
 static enum rc way_text(struct jumps *j, struct way *w)
 {
     struct buf b;
+    enum rc rc = RC_OK;
     buf_init(&b, MAX_TEXT);
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; rc == RC_OK && i < w->count; i++) {
         const struct hop *h = &j->hops[w->hops[i]];
         const char *before = j->ways[h->way].text;
-        buf_printf(&b, "%s%s%s%s", i > 0 ? " or " : "", before, *before != '\0' ? " > " : "",
-                   h->target.name);
+        rc = buf_printf(&b, "%s%s%s%s", i > 0 ? " or " : "", before, *before != '\0' ? " > " : "",
+                        h->target.name);
     }
-    w->text = keep(j->arena, &b);
+    w->text = rc == RC_OK ? keep(j->arena, &b) : NULL;
     buf_fini(&b);
     return w->text != NULL ? RC_OK : RC_NOMEM;
 }
@@ -228,17 +229,20 @@ static enum rc make_wish(struct jumps *j, char kind, const char *what, const str
     }
     struct wish *w = arena_calloc(j->arena, 1, sizeof *w);
     const char *copy = keep(j->arena, text), *name = keep(j->arena, &key);
-    if (w == NULL || copy == NULL || name == NULL ||
-        map_put(&j->by_text, name, key.len, w, NULL) != 0)
+    if (w == NULL || copy == NULL || name == NULL)
+        rc = RC_NOMEM;
+    else
+        rc = kind == 'j'   ? read_chains(j, w, what, copy)
+             : kind == 'w' ? read_words(j, w, what, copy)
+                           : read_command(j, w, what, copy);
+    if (rc == RC_OK && map_put(&j->by_text, name, key.len, w, NULL) != 0)
         rc = RC_NOMEM;
     buf_fini(&key);
     if (rc != RC_OK)
         return rc;
     w->way = UNKNOWN_WAY;
     *out = w;
-    return kind == 'j'   ? read_chains(j, w, what, copy)
-           : kind == 'w' ? read_words(j, w, what, copy)
-                         : read_command(j, w, what, copy);
+    return RC_OK;
 }
 
 static enum rc append_text(struct buf *b, const struct value *v, char between, struct err *e)
@@ -266,7 +270,7 @@ static enum rc jump_variable(struct jumps *j, const struct value *v, struct wish
         rc = append_text(&text, v->u.list.items[i], '\n', e);
     if (v->type != VALUE_LIST)
         rc = append_text(&text, v, '\n', e);
-    if (rc == RC_OK)
+    if (rc == RC_OK && text.len > 0) /* an empty text says nothing */
         rc = make_wish(j, 'j', "variable muster_jump", &text, out);
     buf_fini(&text);
     return rc;

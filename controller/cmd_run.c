@@ -21,6 +21,7 @@
 #include "controller/run/target.h"
 #include "controller/run/target_config.h"
 #include "controller/run/wrap.h"
+#include "controller/secrets/mask.h"
 #include "controller/secrets/unseal.h"
 #include "controller/vault/key_source.h"
 
@@ -35,6 +36,7 @@ struct plan_parts { /* everything a plan points to */
     struct secrets *secrets;
     uint32_t password; /* --ask-pass, in secrets */
     struct unseal *unseal;
+    struct masks *masks;
     char usual_key[4096];
     struct target *targets;
     struct target_config *config;
@@ -231,7 +233,7 @@ static enum rc make_targets(struct options *o, struct plan_parts *p, struct err 
     inventory_set_opener(p->inventory, NULL, NULL);
     unseal_free(p->unseal); /* and the vault's key with it */
     p->unseal = NULL;
-    return rc;
+    return rc == RC_OK ? masks_new(&p->masks, p->secrets, e) : rc;
 }
 
 static enum rc select_hosts(const struct options *o, struct plan_parts *p, struct err *e)
@@ -259,7 +261,7 @@ static int print_hosts(const struct plan_parts *p)
 }
 
 /* One line for a person: name, and how it would be reached or why not. */
-static void print_target(const struct target *t, const struct jumps *jumps)
+static void print_target(const struct target *t, const struct jumps *jumps, struct masks *masks)
 {
     const char *way = jumps->ways[t->way].text;
     char text[2048], line[8192];
@@ -272,6 +274,7 @@ static void print_target(const struct target *t, const struct jumps *jumps)
         snprintf(text, sizeof text, "%s  %s@%s port %u, %u key%s%s%s", t->host->name, t->user,
                  t->address, t->port, t->key_count, t->key_count == 1 ? "" : "s",
                  t->way != 0 ? ", through " : "", way);
+    masks_text(masks, text, sizeof text);
     puts(str_escape_to(line, sizeof line, text, strlen(text), 0));
 }
 
@@ -284,7 +287,7 @@ static int print_plan(const struct plan_parts *p)
     buf_init(&line, 2 * WRAP_MAX);
     buf_init(&shown, 8 * WRAP_MAX);
     for (uint32_t i = 0; i < total; i++)
-        print_target(&p->targets[i], &p->jumps);
+        print_target(&p->targets[i], &p->jumps, p->masks);
     enum rc rc = wrap_line(&p->command, p->selection.hosts[0]->name, 0, total, &line, &e);
     if (rc == RC_OK)
         rc = str_escape(&shown, line.data, line.len, STR_KEEP_NEWLINE | STR_KEEP_TAB);
@@ -312,6 +315,7 @@ static void parts_fini(struct plan_parts *p)
     keys_fini(&p->keys);
     jumps_fini(&p->jumps);
     unseal_free(p->unseal);
+    masks_free(p->masks);
     secrets_free(p->secrets);
     mem_free(p->targets);
     target_config_free(p->config);
@@ -372,6 +376,7 @@ int cmd_run(struct options *o)
         o->workers = cmd_worker_count();
     /* First of all: a worker holds no inventory, no files, no threads of ours. */
     enum rc rc = o->list_only || o->dry_run ? RC_OK : pool_fork(&pool, o->workers, &e);
+    secrets_close_up(); /* private keys come next */
     if (rc == RC_OK && sodium_init() < 0)
         rc = err_set(&e, RC_CRYPTO, "libsodium cannot be set up");
     if (rc == RC_OK)
@@ -385,6 +390,7 @@ int cmd_run(struct options *o)
                                    .jumps = &p.jumps,
                                    .keys = &p.keys,
                                    .secrets = p.secrets,
+                                   .masks = p.masks,
                                    .command = &p.command,
                                    .command_text = buf_cstr(&p.text),
                                    .input = p.has_input ? &p.input : NULL,

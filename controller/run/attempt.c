@@ -359,6 +359,7 @@ static void start_lookup(struct attempt *a)
 static void let_go(struct attempt *a)
 {
     ending_fini(&a->ending);
+    shown_drop(a);
     mem_free(a->addrs);
     mem_free(a->retry_types);
 }

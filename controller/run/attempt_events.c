@@ -129,7 +129,7 @@ static void on_data(void *user, uint64_t job, bool is_stderr, const void *p, siz
     struct run *r = user;
     struct attempt *a = attempt_of(r, job);
     if (a != NULL)
-        output_data(r->output, a->target, is_stderr, p, n);
+        shown_data(a, is_stderr, p, n);
 }
 
 /* Its worker died before it had begun: the host has nothing to do with that, so this is no end of
@@ -170,6 +170,7 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
         attempt_enter_gate(a);
     } else {
         struct outcome o = result->outcome;
+        shown_end(a);
         password_ended(a, &o);
         scan_settle(a, &o);
         fallback_settle(a, &o);

@@ -65,6 +65,9 @@ void attempt_final(struct run *r, uint32_t target, enum problem problem)
     struct output_result result;
     char address[INET6_ADDRSTRLEN];
     fill_result(r, target, &result, address);
+    struct shown_texts texts;
+    shown_result(r, &result, &texts);
+    masks_text(r->plan->masks, o.detail, sizeof o.detail);
     result.outcome = &o;
     output_result(r->output, &result);
     if (r->plan->scan != NULL)

@@ -338,6 +338,7 @@ static enum rc give_keys(struct run *r, struct err *e)
                               k->items[i].path, e);
     keys_fini(k);
     keys_init(k);
+    secrets_scrub();
     if (rc == RC_OK && r->plan->input != NULL)
         rc = pool_set_stdin(r->pool, r->plan->input->data, r->plan->input->len, e);
     return rc;

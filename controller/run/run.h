@@ -12,6 +12,7 @@
 #include "controller/run/jump.h"
 #include "controller/run/target.h"
 #include "controller/run/wrap.h"
+#include "controller/secrets/mask.h"
 #include "controller/secrets/secrets.h"
 #include "controller/worker/pool.h"
 #include "inventory/inventory.h"
@@ -41,6 +42,7 @@ struct run_plan { /* all borrowed for the length of run_execute */
     const struct target_config *config; /* what the targets' ssh_config brought in, or NULL */
     const struct jumps *jumps;          /* the bastions in front of them, or NULL */
     const struct secrets *secrets;      /* what the numbers in targets stand for; NULL: none */
+    struct masks *masks;                /* takes them out of what is shown; NULL: none */
     struct keys *keys;                  /* wiped and emptied once the pool has them */
     const struct run_scan *scan;        /* NULL: a run of the command */
     const struct wrap_command *command;

@@ -71,6 +71,7 @@ struct attempt {
     bool openssh;         /* its job is OpenSSH's ssh, not a worker's */
     struct ending ending; /* once it has ended */
     struct attempt *prev, *next; /* in the run's list of what runs, oldest first */
+    struct mask_stream held[2];  /* output that may be the beginning of a secret */
 };
 
 struct pending_event {
@@ -223,6 +224,15 @@ void attempt_final(struct run *r, uint32_t target, enum problem problem);
 bool scan_goes_on(struct attempt *a, const struct session_result *res);
 /* The attempt is over: the last handshake may have been for a key that the host lacks. */
 void scan_settle(const struct attempt *a, struct outcome *o);
+
+/* shown.c */
+struct shown_texts { /* of one result, without secrets */
+    char user[512], banner[512], address[64];
+};
+void shown_data(struct attempt *a, bool is_stderr, const void *p, size_t n);
+void shown_end(struct attempt *a);  /* no more output: hands on what was held back */
+void shown_drop(struct attempt *a); /* without handing it on */
+void shown_result(const struct run *r, struct output_result *res, struct shown_texts *t);
 
 /* password.c */
 enum withheld { /* why a host was given no password */

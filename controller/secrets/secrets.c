@@ -3,6 +3,8 @@
 #include "controller/secrets/secrets.h"
 
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <sodium.h>
 
@@ -116,6 +118,22 @@ const char *secrets_text(const struct secrets *s, uint32_t id, size_t *len)
 uint32_t secrets_count(const struct secrets *s)
 {
     return s != NULL ? (uint32_t)s->count : 0;
+}
+
+void secrets_close_up(void)
+{
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+/* Copying zeros of every length uses the registers that copying secrets used, on any processor. */
+void secrets_scrub(void)
+{
+    static uint8_t zeros[1024], more[1024];
+    void *(*volatile copy)(void *, const void *, size_t) = memcpy;
+    for (size_t n = 1; n <= sizeof zeros; n++)
+        copy(more, zeros, n);
 }
 
 bool secrets_may_send(bool unproven)

@@ -33,6 +33,14 @@ enum rc secrets_add(struct secrets *s, const void *text, size_t len, uint32_t *i
 const char *secrets_text(const struct secrets *s, uint32_t id, size_t *len);
 uint32_t secrets_count(const struct secrets *s); /* NULL: 0 */
 
+/* From here on no core file is written, and no other process of the user's may look into this one:
+ * what is in locked memory is copied for a moment when it is used. */
+void secrets_close_up(void);
+
+/* Overwrites what copying a secret left in the processor's registers: a thread that is made starts
+ * with all of them, and the dynamic linker puts them on its stack. */
+void secrets_scrub(void);
+
 /* The one rule about where a secret may go. unproven: the host's key was accepted in this run, or
  * was not checked: whoever answers may be anybody. */
 bool secrets_may_send(bool unproven);

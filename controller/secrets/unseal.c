@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include "common/buf.h"
 #include "common/map.h"
@@ -51,20 +49,11 @@ void unseal_free(struct unseal *u)
     mem_free(u);
 }
 
-/* Neither a core file nor another process of ours may show what is opened from here on. */
-static void close_up(void)
-{
-    struct rlimit none = {0, 0};
-    setrlimit(RLIMIT_CORE, &none);
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-}
-
 static enum rc need_vault(struct unseal *u, struct err *e)
 {
     if (!u->asked) {
         struct secret *key;
         u->asked = true;
-        close_up();
         enum rc rc = key_source_read(&u->from, &key, &u->no_key);
         if (rc == RC_OK)
             rc = vault_new(&u->vault, key, &u->no_key);

@@ -1,27 +1,56 @@
 #!/usr/bin/python3
-"""A passphrase and a key stay where they belong: asked once on the terminal, then never seen in any
-argument, environment, output or file of the run."""
+"""Passphrases, passwords and keys stay where they belong: asked once on the terminal, then never seen
+in an argument, an environment, output, a file, a core or the memory of a process that has used them."""
 import os
-import pty
+import signal
 import subprocess
-import time
 
-from muster_case import MusterCase, main
+from muster_case import MUSTER, MusterCase, main
+from terminal import Terminal
 
 PASSPHRASE = 'correct-horse-battery-staple-7291'
+PASSWORD = 'open-sesame-and-close-3344'
+VAULT_KEY = 'the-vault-is-opened-by-8860'
+MASK = b'********'
 
 
 class Secrets(MusterCase):
     def setUp(self):
         super().setUp()
         self.f = self.fleet()
-        self.f.sshd('web', 3)
+        by_password = ['PasswordAuthentication yes', 'AuthorizedKeysFile none']
+        self.f.sshd('web', 2)
+        self.f.sshd('db', 2, config=by_password, password=PASSWORD)
         self.f.write()
         self.key = os.path.join(self.dir, 'sealed')
         with open(self.f.key, 'rb') as f, open(os.open(self.key, os.O_CREAT | os.O_WRONLY, 0o600), 'wb') as g:
             g.write(f.read())
         subprocess.run(['ssh-keygen', '-q', '-p', '-P', '', '-N', PASSPHRASE, '-f', self.key], check=True,
                        stdout=subprocess.DEVNULL)
+        self.secrets = [PASSPHRASE, PASSWORD, VAULT_KEY]
+        for path in (self.f.key, self.key):
+            with open(path) as f:
+                self.secrets += [s for s in f.read().split('\n') if len(s) > 40]
+        self.go = os.path.join(self.dir, 'go')
+        # Printed by the hosts themselves, and cut in two.
+        self.loot = os.path.join(self.dir, 'loot')
+        with open(self.loot, 'w') as f:
+            f.write(f'db_password={PASSWORD}\n')
+        self.command = (f'touch {self.dir}/there.$MUSTER_RANK; head -c 20 {self.loot}; '
+                        f'until [ -e {self.go} ]; do sleep 0.1; done; tail -c +21 {self.loot}')
+
+    def seal(self):
+        """The password of db in group_vars, under the vault's key."""
+        key = os.path.join(self.dir, 'vault-key')
+        with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), 'w') as f:
+            f.write(VAULT_KEY)
+        text = subprocess.run([MUSTER, 'vault', 'encrypt', '--name', 'ansible_password', '--vault-key', key],
+                              input=PASSWORD.encode(), env=self.env, check=True, stdout=subprocess.PIPE).stdout
+        os.unlink(key)
+        folder = os.path.join(os.path.dirname(self.f.inventory), 'group_vars')
+        os.mkdir(folder)
+        with open(os.path.join(folder, 'db.yml'), 'wb') as f:
+            f.write(text)
 
     def tree(self, pid):
         """pid and all that descend from it."""
@@ -36,61 +65,108 @@ class Secrets(MusterCase):
                 pass
         return found
 
-    def start(self, *words):
-        argv = self.argv(self.f, '--key', self.key, '-o', 'group', 'web', '--', *words)
-        pid, master = pty.fork()
-        if pid == 0:
-            os.execve(argv[0], argv, self.env)
-        return pid, master
+    def start(self, *options):
+        return Terminal(self, self.argv(self.f, '--key', self.key, '-vv', '--out-dir', os.path.join(self.dir, 'out'),
+                                        *options, 'all', '--', self.command), self.env, cwd=self.dir)
 
-    def read_until(self, master, mark):
-        said = b''
-        while mark is None or mark not in said:
-            try:
-                chunk = os.read(master, 65536)
-            except OSError:
-                break
-            if not chunk:
-                break
-            said += chunk
-        return said
+    def wait_until_they_run(self, n):
+        self.wait_for(lambda: sum(s.startswith('there.') for s in os.listdir(self.dir)) >= n, 'the commands')
 
-    def test_asked_once_and_nowhere_to_be_found(self):
-        go = os.path.join(self.dir, 'go')
-        pid, master = self.start(f'touch {self.dir}/there.$MUSTER_RANK; until [ -e {go} ]; do sleep 0.1; done')
-        said = self.read_until(master, b': ')
-        self.assertIn(b'assphrase', said)
-        os.write(master, PASSPHRASE.encode() + b'\n')
-        while sum(n.startswith('there.') for n in os.listdir(self.dir)) < 3:
-            time.sleep(0.02)  # the commands run: nothing tells but the files they make
-        seen = b''
+    def nowhere(self, where, data):
+        for secret in self.secrets:
+            self.assertNotIn(secret.encode(), data, where)
+
+    def look_at(self, pid):
+        """What others can see of the processes while they work."""
         for p in self.tree(pid):
             for name in ('cmdline', 'environ'):
                 try:
                     with open(f'/proc/{p}/{name}', 'rb') as f:
-                        seen += f.read()
+                        self.nowhere(name, f.read())
                 except OSError:
                     pass
-        self.assertIn(b'--key', seen)
-        open(go, 'w').close()
-        said += self.read_until(master, None)
-        _, status = os.waitpid(pid, 0)
-        os.close(master)
-        self.assertEqual(os.waitstatus_to_exitcode(status), 0, said)
-        self.assertEqual(said.lower().count(b'passphrase'), 1, said)
-        with open(self.f.key) as f:
-            lines = [s for s in f.read().split('\n') if len(s) > 40]
-        with open(self.key) as f:
-            lines += [s for s in f.read().split('\n') if len(s) > 40]
-        for where, text in (('arguments and environment', seen), ('terminal', said), *self.files()):
-            for secret in (PASSPHRASE, *lines):
-                self.assertNotIn(secret.encode(), text, where)
+            with open(f'/proc/{p}/limits') as f:
+                self.assertRegex(f.read(), r'Max core file size +0 +0 ')
+
+    def memory(self, pid):
+        """Every byte of a process that can be read: as root."""
+        with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as mem:
+            for line in maps:
+                span, mode = line.split()[:2]
+                if mode[0] != 'r' or '[v' in line:
+                    continue
+                a, b = (int(x, 16) for x in span.split('-'))
+                try:
+                    mem.seek(a)
+                    yield line.strip(), mem.read(b - a)
+                except (OSError, OverflowError):
+                    pass
+
+    def look_inside(self, pid, allowed):
+        """allowed: what the first process, the coordinator, still needs."""
+        if os.getuid() != 0:
+            return
+        # The sanitizer keeps what was freed as it was.
+        if subprocess.run(['grep', '-q', '__asan_init', MUSTER]).returncode == 0:
+            return
+        processes = self.tree(pid)
+        self.assertGreater(len(processes), 1)
+        for p in processes:
+            for where, data in self.memory(p):
+                for secret in (PASSPHRASE, PASSWORD, VAULT_KEY):
+                    at = data.find(secret.encode())
+                    if at >= 0 and (p != pid or secret not in allowed):
+                        self.fail(f'{secret} in the {"coordinator" if p == pid else "worker"}: {where} '
+                                  f"at {at:#x} of {len(data):#x} {data[max(at - 64, 0):at + 96]}")
 
     def files(self):
-        for root, _, names in os.walk(self.state):
-            for n in names:
-                with open(os.path.join(root, n), 'rb') as f:
-                    yield n, f.read()
+        for folder in (self.state, os.path.join(self.dir, 'out')):
+            for root, _, names in os.walk(folder):
+                for n in names:
+                    with open(os.path.join(root, n), 'rb') as f:
+                        yield n, f.read()
+
+    def look_at_all(self, t, allowed):
+        self.wait_until_they_run(4)
+        self.look_at(t.pid)
+        self.look_inside(t.pid, allowed)
+        open(self.go, 'w').close()
+        self.assertEqual(t.end(), 0, t.said)
+        self.nowhere('terminal', t.said)
+        self.assertIn(b'db_password=' + MASK, t.said)
+        found = dict(self.files())
+        self.assertGreater(len(found), 4)
+        for name, data in found.items():
+            self.nowhere(name, data)
+        self.assertTrue(any(b'db_password=' + MASK in d for n, d in found.items() if n.startswith('web')), found)
+        self.nowhere('folder', b''.join(n.encode() for n in os.listdir(self.dir)))
+        self.assertFalse([n for n in os.listdir(self.dir) if n.startswith('core')])
+
+    def test_passphrase_and_sealed_password(self):
+        self.seal()
+        t = self.start()
+        t.answer(b'vault key: ', VAULT_KEY)
+        t.answer(b'assphrase', PASSPHRASE)
+        self.look_at_all(t, allowed=[PASSWORD])
+        self.assertEqual(t.said.lower().count(b'passphrase'), 1, t.said)
+
+    def test_asked_password(self):
+        t = self.start('--ask-pass')
+        t.answer(b'SSH password: ', PASSWORD)
+        t.answer(b'assphrase', PASSPHRASE)
+        self.look_at_all(t, allowed=[PASSWORD])
+
+    def test_no_core(self):
+        t = self.start('--ask-pass')
+        t.answer(b'SSH password: ', PASSWORD)
+        t.answer(b'assphrase', PASSPHRASE)
+        self.wait_until_they_run(4)
+        os.kill(t.pid, signal.SIGABRT)
+        t.until(None)
+        status = os.waitpid(t.pid, 0)[1]
+        open(self.go, 'w').close()
+        self.assertTrue(os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != 0)
+        self.assertFalse(os.WCOREDUMP(status))
 
     def test_without_a_terminal(self):
         r = self.execute(['setsid', '-w', *self.argv(self.f, '--key', self.key, 'web', '--', 'true')])

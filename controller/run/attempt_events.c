@@ -152,6 +152,7 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
     if (!a->sent && a->begun)
         a->used_ms += clock_ms() - a->step_ms;
     a->job = 0;
+    password_job_ended(a, &result->outcome);
     place_leave(r, a->target);
     if (a->retry_types != NULL && !a->reshaken && !a->cancelled && attempt_budget_left(a) > 0 &&
         result->outcome.problem == PROBLEM_HOST_KEY_CHANGED) {
@@ -171,7 +172,7 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
     } else {
         struct outcome o = result->outcome;
         shown_end(a);
-        password_ended(a, &o);
+        password_settle(a, &o);
         scan_settle(a, &o);
         fallback_settle(a, &o);
         attempt_finish(a, &o, &result->timing, result->server_banner);

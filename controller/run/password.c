@@ -110,14 +110,18 @@ static void name_missing(const struct attempt *a, struct outcome *o)
     str_escape_to(o->detail + len, sizeof o->detail - len, text, strlen(text), 0);
 }
 
-void password_ended(struct attempt *a, struct outcome *o)
+void password_job_ended(struct attempt *a, const struct outcome *o)
 {
-    bool refused = a->password_out && !a->cancelled;
+    bool refused = a->password_out && !a->cancelled && o->problem != PROBLEM_JUMP_UNREACHABLE;
     a->password_spent |= a->password_out;
     a->password_out = false;
+    proof_leave(a->run->proof, a->target, refused ? PROOF_REFUSED : PROOF_UNUSED);
+    tell_waiting(a->run);
+}
+
+void password_settle(const struct attempt *a, struct outcome *o)
+{
     if (o->problem == PROBLEM_AUTH_DENIED)
         explain(a, o);
     name_missing(a, o);
-    proof_leave(a->run->proof, a->target, refused ? PROOF_REFUSED : PROOF_UNUSED);
-    tell_waiting(a->run);
 }

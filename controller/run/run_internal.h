@@ -244,7 +244,10 @@ enum withheld { /* why a host was given no password */
 };
 void attempt_on_password(void *user, uint64_t job);
 void password_authenticated(struct attempt *a);
-void password_ended(struct attempt *a, struct outcome *o); /* of a job; o may be put in our words */
+/* A job is over, whatever follows it: before anything else is made of its end. */
+void password_job_ended(struct attempt *a, const struct outcome *o);
+void password_settle(const struct attempt *a,
+                     struct outcome *o); /* the attempt's end in our words */
 
 /* watch.c */
 enum rc watch_open(struct run *r, struct err *e); /* signals, keyboard, progress */

@@ -29,16 +29,12 @@
 #include "common/str.h"
 
 enum {
-    PUMP_BUDGET = 16,         /* full reads in a row before others have their turn */
-    PRELUDE_MAX = 32 * 1024,  /* bytes before the banner */
-    GRACE_MS = 250,           /* a deadline is put off by this when bytes have just come: */
-    GRACES = 8,               /* our own loop may have been late, not the host */
-    TERM_MS = 10 * 1000,      /* from TERM to KILL */
-    KILL_MS = 2 * 1000,       /* from KILL to giving up */
-    NOISE_BYTES = 256 * 1024, /* what may come beside the command's own bytes while it runs, */
-    NOISE_PER_PACKET = 128,   /* with each packet of them, */
-    NOISE_SHARE = 8,          /* with so many bytes of its output or input (new keys, windows), */
-    NOISE_PER_SECOND = 1024,  /* and in each second (keepalives) */
+    PUMP_BUDGET = 16,        /* full reads in a row before others have their turn */
+    PRELUDE_MAX = 32 * 1024, /* bytes before the banner */
+    GRACE_MS = 250,          /* a deadline is put off by this when bytes have just come: */
+    GRACES = 8,              /* our own loop may have been late, not the host */
+    TERM_MS = 10 * 1000,     /* from TERM to KILL */
+    KILL_MS = 2 * 1000,      /* from KILL to giving up */
 };
 
 #define TO(state) (1u << (state))
@@ -398,42 +394,6 @@ static enum step step_state(struct session *s)
     }
 }
 
-/* From the request on: more has come than the command's own bytes explain. Whatever it is made of
- * (messages without meaning, requests, windows, new keys without end), it only keeps us busy. */
-static bool is_noisy(const struct session *s)
-{
-    const struct so_far *r = &s->result;
-    uint64_t data = r->stdout_bytes + r->stderr_bytes;
-    uint64_t fair = NOISE_BYTES + data + (data + s->input_done) / NOISE_SHARE +
-                    s->data_packets * NOISE_PER_PACKET +
-                    session_elapsed_us(s) / 1000000 * NOISE_PER_SECOND;
-    return sshio_bytes_in(s->io) - s->run_bytes > fair;
-}
-
-static enum step check_noise(struct session *s)
-{
-    if (!is_noisy(s))
-        return STEP_WAIT;
-    if (s->cancel_seen)
-        return session_cancel_ended(s);
-    return session_fail(s, PROBLEM_PROTOCOL_ERROR, "the server floods us with what is no output");
-}
-
-static enum step check_budget(struct session *s)
-{
-    uint64_t budget = rows[s->state].budget;
-    if (s->state >= S_REQUEST && s->state <= S_KILL)
-        return check_noise(s);
-    if (s->io == NULL || budget == 0 || sshio_bytes_in(s->io) - s->state_bytes <= budget)
-        return STEP_WAIT;
-    if (s->state == S_BANNER)
-        return session_fail(s, PROBLEM_HOSTILE, "%u KiB and no SSH banner among them",
-                            (unsigned)(budget / 1024));
-    return session_fail(s, PROBLEM_HOSTILE,
-                        "the server sent more than %u KiB before it let us go on",
-                        (unsigned)(budget / 1024));
-}
-
 /* One read takes at most SSHIO_READ bytes: a full one means that more waits. A socket in error
  * wakes us no more, and what came before the error is still to be read. */
 static bool more_waits(const struct session *s, uint64_t before)
@@ -460,7 +420,7 @@ void session_tick(struct session *s)
         uint64_t before = s->io != NULL ? sshio_bytes_in(s->io) : 0;
         step = step_state(s);
         if (step == STEP_WAIT)
-            step = check_budget(s);
+            step = session_check_budget(s, rows[s->state].budget);
         if (step == STEP_END || (step == STEP_WAIT && !more_waits(s, before)))
             break;
         if (step == STEP_WAIT && !s->broken && --budget == 0)

@@ -185,6 +185,10 @@ bool session_floods(const struct session *s);
 enum step session_connected(struct session *s);
 void session_on_deadline(struct wheel_timer *timer);
 
+/* session_budget.c: after a step that waits. STEP_WAIT, or STEP_END: the server sent more than
+ * `budget` bytes in this state (0: no bound), or floods us while the command runs. */
+enum step session_check_budget(struct session *s, uint64_t budget);
+
 /* session_login.c: one step of a state each. */
 enum step session_in_hostkey(struct session *s);
 enum step session_in_service(struct session *s);

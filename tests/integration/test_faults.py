@@ -278,7 +278,7 @@ class Cut(MusterCase):
         subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
 
     def test_link_cut(self):
-        """The line goes dead while commands run: one that says nothing, one that is being fed. Nobody
+        """The line goes dead while commands run, and nothing is on its way in either direction. Nobody
         says a word, and yet it is found long before the command's own bound."""
         f = self.fleet()
         f.sshd('web', 2)
@@ -287,13 +287,25 @@ class Cut(MusterCase):
         marks = os.path.join(self.dir, 'marks')
         os.mkdir(marks)
         os.chmod(marks, 0o777)
-        p = self.start_on(f, '--timeout', '20m', '--stdin', '-', 'web', '--',
-                          f': >{marks}/$MUSTER_HOST; [ $MUSTER_HOST = web1 ] || cat >/dev/null; exec sleep 3000')
-        self.wait_for(lambda: len(os.listdir(marks)) == 2, 'two commands')
+        # Each writes its number once the end of its input has come: the last that we send.
+        p = self.start_on(f, '--timeout', '20m', 'web', '--',
+                          f'cat; echo $$ >{marks}/new$MUSTER_RANK; mv {marks}/new$MUSTER_RANK {marks}/$MUSTER_HOST; exec sleep 3000')
+        self.wait_for(lambda: set(os.listdir(marks)) == {'web1', 'web2'}, 'two commands')
+        self.wait_for(lambda: self.waiting_bytes() == 0, 'the last acknowledgement')
         subprocess.run(['ip', 'link', 'set', 'lo', 'down'], check=True)
         r = self.finish(p)
+        for name in os.listdir(marks):      # nobody else ends them
+            with open(os.path.join(marks, name)) as pid:
+                os.kill(int(pid.read()), signal.SIGKILL)
         self.assertEqual(set(r.facts().values()), {('lost', 'run', 'connection-lost')}, r)
         self.assertEqual({h['may_still_run'] for h in r.hosts().values()}, {True})
+
+    @staticmethod
+    def waiting_bytes():
+        """What is sent and not acknowledged, in this network."""
+        with open('/proc/net/tcp') as f:
+            rows = [line.split() for line in f][1:]
+        return sum(int(r[4].split(':')[0], 16) for r in rows if r[3] == '01')
 
 
 if __name__ == '__main__':

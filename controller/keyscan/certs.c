@@ -107,7 +107,7 @@ static bool host_wants(const struct authorities *a, const struct trust *t,
     bool wants = false;
     for (unsigned i = 0; i < h->key_count; i++)
         wants |= wants_certificate(&h->keys[i]);
-    return wants && *h->address != '\0' && has_authority(a, t, h, NULL, 0, where);
+    return wants && has_authority(a, t, h, NULL, 0, where);
 }
 
 /* ---- what a certificate is worth ---- */
@@ -249,9 +249,15 @@ enum rc authorities_judge(const struct authorities *a, const struct trust *t, st
     size_t n = 0;
     enum rc rc = hosts != NULL ? RC_OK : err_nomem(e);
     buf_init(&j.blob, CERT_MAX);
-    for (uint32_t i = 0; rc == RC_OK && i < f->count; i++)
-        if (host_wants(a, t, &f->hosts[i]))
+    for (uint32_t i = 0; rc == RC_OK && i < f->count; i++) {
+        const struct found_host *h = &f->hosts[i];
+        if (!host_wants(a, t, h))
+            continue;
+        if (h->target->way == 0 && *h->address != '\0')
             hosts[n++] = i;
+        else if (note_rest(f, &i, 1, "behind a bastion its certificate cannot be fetched") != RC_OK)
+            rc = err_nomem(e);
+    }
     if (rc == RC_OK)
         qsort_r(hosts, n, sizeof *hosts, by_port, f);
     for (size_t at = 0; rc == RC_OK && at < n;) {

@@ -8,10 +8,14 @@
 #include "common/map.h"
 #include "common/mem.h"
 
-/* Two names of one server are no clones: a server is an address and a port. */
+/* Two names of one server are no clones: a server is an address and a port. Behind a bastion the
+ * address is the bastion's to find, and the name that it is given has to do. */
 static bool same_server(const struct found_host *a, const struct found_host *b)
 {
-    return a->target->port == b->target->port && strcmp(a->address, b->address) == 0;
+    const struct target *x = a->target, *y = b->target;
+    if (x->port != y->port || x->way != y->way)
+        return false;
+    return x->way != 0 ? strcmp(x->address, y->address) == 0 : strcmp(a->address, b->address) == 0;
 }
 
 static int add_host(struct clones *c, const struct found *f, uint32_t host)

@@ -134,6 +134,17 @@ class Certificates(MusterCase):
         self.assertEqual(r.code, 1, r)
         self.assertIn('no public key of an authority', r.err)
 
+    def test_behind_a_bastion(self):
+        """ssh-keyscan knows no bastions: such a host is scanned, and not taken on first use either."""
+        self.f.sshd('bast', 1)
+        web = self.server('web', lambda k: self.certify(k, '-n', '127.*'), kinds=('ecdsa',))
+        self.write(self.authority(self.ca))
+        r, hosts = self.keys('--types', 'ecdsa', '--yes', '-J', 'bast1', 'web1')
+        self.assertEqual(r.code, 2, r)
+        self.assertEqual(hosts['web1']['ecdsa-sha2-nistp256']['proof'], 'uncertified', r)
+        self.assertIn('behind a bastion', hosts['web1']['ecdsa-sha2-nistp256']['proof_by'])
+        self.assertNotIn(web.first, self.known())
+
     def test_without_ssh_keyscan(self):
         self.server('web', lambda k: self.certify(k, '-n', '127.*'), kinds=('ecdsa',))
         self.write(self.authority(self.ca))

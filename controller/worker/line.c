@@ -78,7 +78,8 @@ static void on_check(uv_check_t *h)
     struct line *l = h->data;
     uint64_t now = uv_hrtime(), polled = uv_now(h->loop) * 1000000;
     uint64_t busy = l->busy_ns + (now > polled ? now - polled : 0);
-    l->admit.lag_us = busy / 1000;
+    bool whole = l->checked_ns != 0; /* measured from its beginning */
+    l->admit.lag_us = whole ? busy / 1000 : UINT64_MAX;
     l->checked_ns = now;
     admit_waiting(l);
 }

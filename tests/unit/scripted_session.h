@@ -31,6 +31,7 @@
 
 #include "common/mem.h"
 #include "common/str.h"
+#include "controller/worker/admit.h"
 #include "controller/worker/msg.h"
 #include "controller/worker/pool.h"
 #include "controller/worker/worker.h"
@@ -254,6 +255,13 @@ static void step(struct session *s)
             misbehave(s->command);
         if (strcmp(s->command, "die-early") == 0)
             raise(SIGKILL);
+        if (strcmp(s->command, "burn") == 0) {
+            uint64_t end = uv_hrtime() + (uint64_t)2 * ADMIT_LAG_US * 1000;
+            while (uv_hrtime() < end)
+                continue;
+            s->step--; /* and again in the next turn */
+            return;
+        }
         if (strcmp(s->command, "hang-early") == 0) {
             s->waiting = true;
             return;

@@ -38,10 +38,10 @@
 
 /* ---- the coordinator's side ---- */
 
-enum { JOBS = 64 };
+enum { JOBS = 80 };
 
 struct seen {
-    int hostkeys, asked, authenticated, sent, done;
+    int begun, hostkeys, asked, authenticated, sent, done;
     char out[2048], err[2048];
     uint64_t bytes;
     bool in_order; /* flood: each byte as it should be */
@@ -54,6 +54,7 @@ struct fixture {
     struct seen jobs[JOBS];
     int want_done; /* stop the loop after so many */
     int done;
+    int begun, want_begun;
     bool reject;
     const char *password;    /* NULL: none is given */
     uint64_t cancel_at_sent; /* this job */
@@ -87,6 +88,14 @@ static void on_password(void *user, uint64_t job)
     assert_int_equal(f->jobs[job].authenticated, 0);
     pool_password_answer(f->pool, job, f->password, f->password != NULL ? strlen(f->password) : 0);
     pool_password_answer(f->pool, job, "twice", 5); /* nobody waits for it any more */
+}
+
+static void on_begun(void *user, uint64_t job)
+{
+    struct fixture *f = user;
+    f->jobs[job].begun++;
+    if (f->jobs[job].begun == 1 && ++f->begun == f->want_begun)
+        uv_stop(&f->loop);
 }
 
 static void on_authenticated(void *user, uint64_t job)
@@ -137,7 +146,8 @@ static void on_trouble(void *user, enum rc rc, const char *message, bool all_dea
         uv_stop(&f->loop);
 }
 
-static const struct pool_ops ops = {.hostkey = on_hostkey,
+static const struct pool_ops ops = {.begun = on_begun,
+                                    .hostkey = on_hostkey,
                                     .password = on_password,
                                     .authenticated = on_authenticated,
                                     .sent = on_sent,
@@ -205,6 +215,7 @@ static void jobs_flow(void **state)
     run_until_done(&f, 20);
     for (int i = 0; i < 20; i++) {
         struct seen *s = &f.jobs[i];
+        assert_int_equal(s->begun, 1);
         assert_int_equal(s->hostkeys, 1);
         assert_int_equal(s->authenticated, 1);
         assert_int_equal(s->sent, 1);
@@ -714,6 +725,33 @@ static void a_worker_is_shut_in(void **state)
     close(listening);
 }
 
+/* With as many handshakes as are always under way, and a loop that lags, a job waits; it has not
+ * begun, can be cancelled, and goes on when there is a place. */
+static void jobs_wait_in_line(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_pool(&f, 1);
+    f.want_begun = ADMIT_LEAST;
+    for (uint64_t i = 0; i < ADMIT_LEAST; i++)
+        start(&f, i, i == 0 ? "burn" : "hang-early");
+    start(&f, 64, "ok");
+    start(&f, 65, "ok");
+    uv_run(&f.loop, UV_RUN_DEFAULT);
+    assert_int_equal(f.begun, ADMIT_LEAST);
+    pool_cancel(f.pool, 64, PROBLEM_CANCELLED, false);
+    run_until_done(&f, 1);
+    assert_int_equal(f.jobs[64].result.outcome.problem, PROBLEM_CANCELLED);
+    assert_string_equal(f.jobs[64].result.outcome.detail, "before a connection was made");
+    assert_int_equal(f.jobs[64].begun, 0);
+    assert_int_equal(f.jobs[65].begun, 0);
+    pool_cancel(f.pool, 1, PROBLEM_CANCELLED, true);
+    run_until_done(&f, 2);
+    assert_int_equal(f.jobs[65].begun, 1);
+    assert_int_equal(f.jobs[65].result.outcome.problem, PROBLEM_NONE);
+    close_pool(&f);
+}
+
 /* The coordinator does not read: the worker holds its sessions instead of memory. */
 static void a_stalled_coordinator_stays_bounded(void **state)
 {
@@ -863,6 +901,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_worker_that_lies_is_ended),
         cmocka_unit_test(survives_the_terminal),
         cmocka_unit_test(a_worker_is_shut_in),
+        cmocka_unit_test(jobs_wait_in_line),
         cmocka_unit_test(a_stalled_coordinator_stays_bounded),
         cmocka_unit_test(pause_holds_until_resume),
         cmocka_unit_test(no_memory),

@@ -234,14 +234,25 @@ static void sched_options(const struct options *o, struct sched_opts *s)
     randombytes_buf(&s->seed, sizeof s->seed);
 }
 
-/* One descriptor per host under way, in each worker; the rest is for us. */
-static void fit_fanout(struct sched_opts *s, unsigned workers)
+/* In the worker that has it: a host's socket, or the two ends of its way through a bastion. */
+static unsigned descriptors_each(const struct run *r)
+{
+    for (uint32_t i = 0; i < r->count; i++)
+        if (r->plan->targets[i].way != 0)
+            return 2;
+    return 1;
+}
+
+/* Each worker has the limit for itself; the rest is for us. A worker that has less room in spite of
+ * this lets its jobs wait. */
+static void fit_fanout(struct sched_opts *s, unsigned workers, unsigned descriptors)
 {
     struct rlimit lim;
     if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_max == RLIM_INFINITY)
         return;
     uint64_t own = lim.rlim_max > 128 ? 64 : 24;
-    uint64_t each = lim.rlim_max > own ? lim.rlim_max - own : 1;
+    uint64_t each = lim.rlim_max > own ? (lim.rlim_max - own) / descriptors : 1;
+    each = each > 0 ? each : 1;
     uint64_t room = each < POOL_FEW ? each : each * workers; /* few stay in one worker */
     if (s->fanout <= room)
         return;
@@ -348,7 +359,7 @@ static enum rc open_parts(struct run *r, struct err *e)
 {
     struct sched_opts s;
     sched_options(r->options, &s);
-    fit_fanout(&s, r->options->workers);
+    fit_fanout(&s, r->options->workers, descriptors_each(r));
     r->attempts = mem_calloc(r->count, sizeof *r->attempts);
     enum rc rc = r->attempts != NULL ? links_open(r, e) : err_nomem(e);
     s.groups = links_groups(r);

@@ -167,6 +167,19 @@ class Pool(MusterCase):
         self.assertEqual(len(found), 200)
         self.assertIn('--fanout lowered', err)
 
+    def test_few_descriptors_behind_a_bastion(self):
+        """There a host takes two."""
+        def few():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (44, 44))
+        f = self.fleet()
+        f.sshd('gate', 1)
+        f.sshd('web', 12)
+        f.write()
+        p = self.start_on(f, '-J', 'gate1', '-f', '12', '--connect-timeout', '60s', 'web', '--', 'true', preexec_fn=few)
+        r = self.finish(p)
+        self.assertEqual(r.code, 0, r)
+        self.assertIn('room for 10 hosts at a time', r.err)
+
     def test_not_by_hand(self):
         r = self.muster('--worker-process', '1')
         self.assertEqual(r.code, 2, r)

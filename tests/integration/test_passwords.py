@@ -3,9 +3,10 @@
 are proven, and to few before they were right once."""
 import os
 import re
+import signal
 
 from ask_server import AskServers
-from muster_case import MusterCase, main
+from muster_case import MusterCase, main, processes_of
 from terminal import Terminal
 
 SECRET = 'correct horse battery'
@@ -158,6 +159,28 @@ class Passwords(MusterCase):
         r = self.run_on(self.f, '--yes', 'all', '--', 'true')
         self.assertEqual(set(r.statuses().values()), {'ok'}, r)
         self.assertEqual(len(s.passwords), 60)
+
+    def test_a_bastion_dies_while_hosts_look_at_it(self):
+        """They go on by another connection, where none is sent again."""
+        gate = self.f.sshd('gate', 1, config=['AllowTcpForwarding yes'])
+        s = self.asking()
+        s.add('web', 12, password='secret')
+        self.f.write(variables={'web': {'muster_jump': 'gate1', 'ansible_password': 'secret'}})
+        r = self.run_on(self.f, 'web', '--', 'true')
+        self.assertEqual(set(r.statuses().values()), {'ok'}, r)
+        s.passwords.clear()
+        s.hold = 2
+        p = self.start_on(self.f, 'web', '--', 'true')
+        self.wait_for(lambda: len(s.passwords) == 8, 'eight hosts that have it')
+        for pid in processes_of(gate[0].process.pid)[1:]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        r = self.finish(p)
+        self.assertEqual(set(r.statuses()), {f'web{i}' for i in range(1, 13)}, r)
+        self.assertEqual(r.code, 4, r)
+        self.assertEqual(len(s.passwords), len(set(s.passwords)), s.passwords)
 
 
 if __name__ == '__main__':

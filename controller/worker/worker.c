@@ -287,7 +287,8 @@ static struct worker_job *find_job(struct worker *w, uint64_t id)
 static bool find_link(struct worker *w, struct session_spec *spec)
 {
     struct worker_job *j = find_job(w, spec->via_job);
-    spec->via = j != NULL && session_is_linked(j->session) ? j->session : NULL;
+    spec->via =
+        j != NULL && j->session != NULL && session_is_linked(j->session) ? j->session : NULL;
     return spec->via != NULL;
 }
 

@@ -15,6 +15,7 @@
 #include "common/mem.h"
 #include "common/num.h"
 #include "common/str.h"
+#include "controller/agent/agent.h"
 #include "controller/run/guard.h"
 #include "controller/run/jump.h"
 #include "controller/run/run.h"
@@ -25,6 +26,7 @@
 #include "controller/secrets/unseal.h"
 #include "controller/vault/key_source.h"
 
+enum { AGENT_LIST_MS = 5000 };
 enum { INPUT_MAX = 64 << 20, SCRIPT_MAX = 16 << 20, READ_STEP = 64 << 10 };
 
 struct plan_parts { /* everything a plan points to */
@@ -202,10 +204,50 @@ static enum rc ask_password(const struct options *o, struct plan_parts *p, struc
     return rc == RC_OK ? rc : err_wrap(e, "--ask-pass");
 }
 
+/* The agent's keys. One that was named has to answer; one that the environment names may be gone.
+ */
+static enum rc list_agent(const struct options *o, struct keys *keys, struct err *e)
+{
+    const char *path = run_agent_path(o);
+    struct agent_identities ids;
+    struct err mine = {0};
+    if (path == NULL)
+        return RC_OK;
+    enum rc rc = agent_list(path, AGENT_LIST_MS, &ids, &mine);
+    if (rc == RC_OK) {
+        log_info("agent %s: %zu keys", path, ids.count);
+        keys_use_agent(keys, &ids);
+        return RC_OK;
+    }
+    if (o->agent != NULL || rc == RC_NOMEM)
+        return *e = mine, rc;
+    if (rc == RC_NOTFOUND)
+        log_info("no agent: %s", mine.msg);
+    else
+        log_warn("no agent: %s", mine.msg);
+    return RC_OK;
+}
+
+/* Of the host that has the most keys to try. */
+static void warn_of_keys(const struct plan_parts *p)
+{
+    const struct target *most = &p->targets[0];
+    unsigned ids[SESSION_MAX_KEYS];
+    for (size_t i = 1; i < p->selection.count; i++)
+        if (p->targets[i].key_count > most->key_count)
+            most = &p->targets[i];
+    for (unsigned i = 0; i < most->key_count; i++)
+        ids[i] = most->keys[i];
+    keys_warn(&p->keys, most->host->name, ids, most->key_count);
+}
+
 static enum rc make_targets(struct options *o, struct plan_parts *p, struct err *e)
 {
     struct target_defaults d;
-    enum rc rc = target_defaults_init(&d, o, &p->keys, &p->arena, e);
+    enum rc rc = list_agent(o, &p->keys, e);
+    if (rc != RC_OK)
+        return rc;
+    rc = target_defaults_init(&d, o, &p->keys, &p->arena, e);
     if (rc != RC_OK)
         return rc;
     d.host_key_alias = o->host_key_alias;
@@ -351,7 +393,10 @@ static enum rc prepare(struct options *o, struct plan_parts *p, bool *ended, int
         *code = print_plan(p);
     if (rc != RC_OK || *ended)
         return rc;
-    return keys_unlock(&p->keys, e);
+    rc = keys_unlock(&p->keys, e);
+    if (rc == RC_OK)
+        warn_of_keys(p);
+    return rc;
 }
 
 unsigned cmd_worker_count(void)

@@ -102,6 +102,8 @@ struct options {
     uint16_t port;       /* 0: not given */
     struct strings keys; /* --key */
     bool ask_pass;
+    struct strings certificates;
+    const char *agent; /* --agent: a socket's path or "none"; NULL: SSH_AUTH_SOCK */
     /* They came from the environment or the configuration file: the inventory wins over them, as it
      * does not over what was typed. */
     bool user_is_default, port_is_default, keys_are_default;

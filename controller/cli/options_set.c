@@ -173,6 +173,16 @@ enum rc set_host_keys(struct options *o, const struct option_def *d, const char 
     return RC_OK;
 }
 
+enum rc set_agent(struct options *o, const struct option_def *d, const char *value, struct err *e)
+{
+    (void)d;
+    if (strcmp(value, "none") != 0 && value[0] != '/')
+        return err_set(e, RC_USAGE, "'%s' is neither none nor the absolute path of a socket",
+                       value);
+    o->agent = value;
+    return RC_OK;
+}
+
 enum rc set_output(struct options *o, const struct option_def *d, const char *value, struct err *e)
 {
     (void)d;

@@ -54,6 +54,14 @@ const struct option_def option_table[] = {
      "~/.ssh/id_ed25519, id_ecdsa and id_rsa"},
     {0, "ask-pass", NULL, GROUP_CONNECT, V_START, OPTION_REPLAY, set_flag, AT(ask_pass), 0, 0, "",
      "Ask once for a password, for hosts where no key is enough; it wins over the inventory's"},
+    {0, "certificate", "FILE", GROUP_CONNECT, V_START,
+     OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(certificates), 0, 0,
+     "@file",
+     "Certificate for a key, yours or the agent's; may be repeated. KEY-cert.pub beside a key is "
+     "found without"},
+    {0, "agent", "SOCKET", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_agent, 0, 0, 0,
+     "@file",
+     "The ssh-agent that holds keys: its socket, or none. Default: SSH_AUTH_SOCK"},
     {0, "known-hosts", "FILE", GROUP_CONNECT, V_REACH,
      OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(known_hosts), 0, 0,
      "@file", "Where host keys are on record; may be repeated. Default: ~/.ssh/known_hosts, then "
@@ -73,7 +81,7 @@ const struct option_def option_table[] = {
      "Go through these bastions, [user@]host[:port], the nearest to us first; none goes directly. "
      "Default: what the inventory says"},
     {'O', "ssh-option", "KEY=VALUE", GROUP_CONNECT, V_REACH, OPTION_REPEAT, set_ssh_option, 0, 0, 0,
-     "User= Port= IdentityFile= UserKnownHostsFile= StrictHostKeyChecking= HostKeyAlias= "
+     "User= Port= IdentityFile= CertificateFile= IdentityAgent= UserKnownHostsFile= StrictHostKeyChecking= HostKeyAlias= "
      "ConnectTimeout= HostName= ProxyJump= ProxyCommand= AddressFamily= GlobalKnownHostsFile=",
      "A word of ssh_config(5), as ssh -o takes it: User, Port, IdentityFile and the like"},
     {0, "openssh-max", "N", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_u32,

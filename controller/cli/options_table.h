@@ -111,6 +111,7 @@ OPTION_SETTER(set_tri);          /* at: enum tri */
 OPTION_SETTER(set_view);         /* min: enum hosts_view */
 OPTION_SETTER(set_retry_status); /* min: enum status */
 OPTION_SETTER(set_host_keys);
+OPTION_SETTER(set_agent);
 OPTION_SETTER(set_ssh_option);
 OPTION_SETTER(set_rate);
 OPTION_SETTER(set_retry_on);

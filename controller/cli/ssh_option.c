@@ -19,6 +19,8 @@ static const struct {
     {"User", "user"},
     {"Port", "port"},
     {"IdentityFile", "key"},
+    {"CertificateFile", "certificate"},
+    {"IdentityAgent", "agent"},
     {"UserKnownHostsFile", "known-hosts"},
     {"StrictHostKeyChecking", "host-keys"},
     {"HostKeyAlias", "host-key-alias"},

@@ -115,6 +115,8 @@ enum retry_class {
       "a bastion in front of the host could not be reached, trusted or logged in to")              \
     X(PROBLEM_FORWARD_REFUSED, "forward-refused", STATUS_UNREACHABLE, RETRY_NEVER,                 \
       "the bastion does not allow a connection to the host")                                       \
+    X(PROBLEM_AGENT_FAILED, "agent-failed", STATUS_AUTH_FAILED, RETRY_NEVER,                       \
+      "the ssh-agent that holds the key could not be asked for a signature")                       \
     X(PROBLEM_CHANNEL_REFUSED, "channel-refused", STATUS_UNREACHABLE, RETRY_FAST,                  \
       "logged in, but the server refused to open a channel (MaxSessions)")                         \
     X(PROBLEM_OPEN_TIMEOUT, "open-timeout", STATUS_UNREACHABLE, RETRY_NEVER,                       \

@@ -233,6 +233,8 @@ static bool hand_over(struct attempt *a)
     struct run *r = a->run;
     const struct target *t = attempt_target(a);
     char types[256];
+    if (!signing_turn(a))
+        return true; /* attempt_go_on comes */
     if (t->way != 0 && a->link == NO_LINK)
         return want_link(a);
     if (attempt_budget_left(a) == 0) {
@@ -279,6 +281,12 @@ void attempt_fall_back(struct attempt *a)
         fail(a, PROBLEM_BAD_TARGET, PHASE_RESOLVE, "%s", e.msg);
     else if (rc != RC_OK)
         fail(a, PROBLEM_LOCAL_RESOURCE, PHASE_CONNECT, "%s", e.msg);
+}
+
+void attempt_go_on(struct attempt *a)
+{
+    if (!hand_over(a))
+        place_leave(a->run, a->target);
 }
 
 /* ---- names ---- */

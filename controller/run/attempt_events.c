@@ -149,6 +149,7 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
         link_on_done(l, job, result);
     if (a == NULL)
         return;
+    signing_leave(r, a->target);
     if (!a->sent && a->begun)
         a->used_ms += clock_ms() - a->step_ms;
     a->job = 0;
@@ -175,6 +176,7 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
         password_settle(a, &o);
         scan_settle(a, &o);
         fallback_settle(a, &o);
+        signing_explain(a, &o);
         attempt_finish(a, &o, &result->timing, result->server_banner);
     }
     run_pump(r);
@@ -199,4 +201,5 @@ const struct pool_ops attempt_pool_ops = {
     .data = on_data,
     .done = on_done,
     .trouble = on_trouble,
+    .sign = signing_asked,
 };

@@ -138,6 +138,11 @@ struct link *link_of(struct run *r, uint64_t job)
     return &r->links->items[n - r->count];
 }
 
+const struct target *link_logs_in(const struct link *l, uint64_t job)
+{
+    return l->job == job ? &hop_of(l)->target : NULL;
+}
+
 /* ---- what was wrong ---- */
 
 static void set_reason(struct link *l, const struct outcome *o)

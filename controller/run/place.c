@@ -38,6 +38,7 @@ enum rc place_enter_via(struct run *r, uint32_t hop, const struct target *t, uin
 /* Until one of those that wait takes the place: with no worker left none does, however many. */
 void place_leave(struct run *r, uint32_t holder)
 {
+    signing_leave(r, holder);
     for (uint32_t next; gate_release(r->gate, holder, &next); holder = next) {
         if (next >= r->count) {
             link_granted(link_of(r, next));

@@ -203,6 +203,7 @@ static void begin_close(struct run *r)
         resolver_close(r->resolver, NULL, NULL);
     trust_close(r->trust);
     openssh_close(r->openssh);
+    signing_close(r);
     if (r->pool_attached)
         pool_close(r->pool, NULL, NULL);
     if (r->out != NULL)
@@ -339,16 +340,25 @@ static enum rc make_names(struct run *r, struct err *e)
     return RC_OK;
 }
 
+/* A certificate comes after its key: it was found by it. */
+static enum rc give_key(struct run *r, unsigned id, struct err *e)
+{
+    const struct key_file *f = &r->plan->keys->items[id];
+    if (f->agent_blob != NULL)
+        return pool_add_identity(r->pool, id, -1, f->blob, f->blob_len, f->path, e);
+    if (f->base >= 0)
+        return pool_add_identity(r->pool, id, f->base, f->blob, f->blob_len, f->path, e);
+    return pool_add_key(r->pool, id, f->text, f->len, f->passphrase, f->path, e);
+}
+
 static enum rc give_keys(struct run *r, struct err *e)
 {
     struct keys *k = r->plan->keys;
     enum rc rc = RC_OK;
     for (unsigned i = 0; rc == RC_OK && i < k->count; i++)
-        if (keys_usable(&k->items[i]))
-            rc = pool_add_key(r->pool, i, k->items[i].text, k->items[i].len, k->items[i].passphrase,
-                              k->items[i].path, e);
-    keys_fini(k);
-    keys_init(k);
+        if (keys_usable(k, i))
+            rc = give_key(r, i, e);
+    keys_wipe_private(k);
     secrets_scrub();
     if (rc == RC_OK && r->plan->input != NULL)
         rc = pool_set_stdin(r->pool, r->plan->input->data, r->plan->input->len, e);
@@ -380,6 +390,8 @@ static enum rc open_parts(struct run *r, struct err *e)
     if (rc == RC_OK)
         rc = pool_attach(r->pool, &r->loop, &attempt_pool_ops, r, e);
     r->pool_attached = rc == RC_OK;
+    if (rc == RC_OK)
+        rc = signing_open(r, e);
     if (rc == RC_OK)
         rc = give_keys(r, e);
     if (rc == RC_OK)
@@ -437,6 +449,7 @@ static void free_parts(struct run *r)
     gate_free(r->gate);
     links_free(r);
     proof_free(r->proof);
+    signing_free(r);
     pool_free(r->pool);
     mem_free(r->events);
     mem_free(r);

@@ -34,6 +34,9 @@ struct run_scan {
     void (*report)(void *user);
 };
 
+/* The agent's socket by the options and the environment, or NULL. */
+const char *run_agent_path(const struct options *o);
+
 struct run_plan { /* all borrowed for the length of run_execute */
     struct options *options;
     const struct inventory *inventory;
@@ -43,7 +46,7 @@ struct run_plan { /* all borrowed for the length of run_execute */
     const struct jumps *jumps;          /* the bastions in front of them, or NULL */
     const struct secrets *secrets;      /* what the numbers in targets stand for; NULL: none */
     struct masks *masks;                /* takes them out of what is shown; NULL: none */
-    struct keys *keys;                  /* wiped and emptied once the pool has them */
+    struct keys *keys;                  /* private parts are wiped once the pool has them */
     const struct run_scan *scan;        /* NULL: a run of the command */
     const struct wrap_command *command;
     const char *command_text; /* for people and the record; NULL for a scan */

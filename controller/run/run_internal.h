@@ -9,6 +9,7 @@
 
 #include <uv.h>
 
+#include "controller/agent/agent.h"
 #include "controller/openssh/openssh.h"
 #include "controller/output/outdir.h"
 #include "controller/output/output.h"
@@ -21,6 +22,7 @@
 #include "controller/run/run.h"
 #include "controller/run/sched.h"
 #include "controller/run/trust.h"
+#include "controller/run/turns.h"
 #include "controller/run/writer.h"
 #include "controller/ssh/resolve.h"
 
@@ -70,6 +72,8 @@ struct attempt {
     bool asked_again;     /* a scan: the present handshake is the second for its kind */
     bool openssh;         /* its job is OpenSSH's ssh, not a worker's */
     struct ending ending; /* once it has ended */
+    uint64_t sign_ms;     /* since when it waits for the agent; 0 */
+    uint64_t sign_job;    /* with sign_ms */
     struct attempt *prev, *next; /* in the run's list of what runs, oldest first */
     struct mask_stream held[2];  /* output that may be the beginning of a secret */
 };
@@ -105,6 +109,9 @@ struct run {
     struct pool *pool;
     struct openssh *openssh; /* made for the first host that needs it; NULL until then */
     struct resolver *resolver;
+    struct agent *agent; /* NULL: no key is in one */
+    struct turns *turns; /* with agent */
+    bool agent_failed, starting;
     struct trust *trust;
     struct output *output;
     struct record *record;
@@ -207,6 +214,8 @@ bool links_were_up(const struct run *r, uint32_t way);
 /* What was wrong with the bastions of the way. Returns dst. */
 char *links_reason(const struct run *r, uint32_t way, char *dst, size_t cap);
 struct link *link_of(struct run *r, uint64_t job); /* by job or holder; NULL: none */
+/* Where and as whom this job of its logs in; NULL: it is not its job. */
+const struct target *link_logs_in(const struct link *l, uint64_t job);
 void link_granted(struct link *l);
 void link_on_hostkey(struct link *l, uint64_t job, const char *key_type, const void *blob,
                      size_t len);
@@ -248,6 +257,21 @@ void password_authenticated(struct attempt *a);
 void password_job_ended(struct attempt *a, const struct outcome *o);
 void password_settle(const struct attempt *a,
                      struct outcome *o); /* the attempt's end in our words */
+
+/* Goes on with one that waited in line (ATTEMPT_GATED) for more than its server's gate. */
+void attempt_go_on(struct attempt *a);
+
+/* signing.c: logins that the user's agent signs */
+enum rc signing_open(struct run *r, struct err *e);
+void signing_close(struct run *r);
+void signing_free(struct run *r);
+/* May it log in now? false: it waits, and attempt_go_on comes. */
+bool signing_turn(struct attempt *a);
+/* It is logged in, or has ended: nothing is signed for it any more. */
+void signing_leave(struct run *r, uint32_t target);
+void signing_asked(void *user, uint64_t job, unsigned key, const void *data, size_t n);
+/* Adds to a denied login what was left out of it. */
+void signing_explain(const struct attempt *a, struct outcome *o);
 
 /* watch.c */
 enum rc watch_open(struct run *r, struct err *e); /* signals, keyboard, progress */

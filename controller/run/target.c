@@ -32,6 +32,53 @@ static enum rc add_key(uint8_t *ids, uint8_t *count, unsigned id, struct err *e)
     return RC_OK;
 }
 
+static enum rc unnamed_keys(struct target_defaults *d, struct keys *keys, struct err *e)
+{
+    unsigned others[SESSION_MAX_KEYS], n = 0;
+    enum rc rc = keys_add_defaults(keys, e);
+    for (unsigned i = 0; rc == RC_OK && i < keys->count; i++)
+        if (keys->items[i].base < 0)
+            rc = add_key(d->keys, &d->key_count, i, e);
+    if (rc == RC_OK)
+        rc = keys_add_agents(keys, others, SESSION_MAX_KEYS - d->key_count, &n, e);
+    for (unsigned i = 0; rc == RC_OK && i < n; i++)
+        rc = add_key(d->keys, &d->key_count, others[i], e);
+    return rc;
+}
+
+/* In ssh's order, and with the certificates that go with them. */
+void target_order_keys(const struct keys *keys, uint8_t *ids, uint8_t *count)
+{
+    unsigned all[SESSION_MAX_KEYS], n = *count;
+    for (unsigned i = 0; i < n; i++)
+        all[i] = ids[i];
+    keys_order(keys, all, &n, SESSION_MAX_KEYS);
+    for (unsigned i = 0; i < n; i++)
+        ids[i] = (uint8_t)all[i];
+    *count = (uint8_t)n;
+}
+
+/* Named keys stand alone, as with IdentitiesOnly; otherwise what the agent has comes before the
+ * user's default files. */
+static enum rc default_keys(struct target_defaults *d, const struct options *o, struct keys *keys,
+                            struct err *e)
+{
+    d->keys_given = o->keys.count > 0 && !o->keys_are_default;
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < o->certificates.count; i++)
+        rc = keys_add_cert(keys, o->certificates.items[i], e);
+    for (size_t i = 0; rc == RC_OK && i < o->keys.count; i++) {
+        unsigned id;
+        rc = keys_add(keys, o->keys.items[i], &id, e);
+        if (rc == RC_OK)
+            rc = add_key(d->keys, &d->key_count, id, e);
+    }
+    if (rc == RC_OK && o->keys.count == 0)
+        rc = unnamed_keys(d, keys, e);
+    target_order_keys(keys, d->keys, &d->key_count);
+    return rc;
+}
+
 enum rc target_defaults_init(struct target_defaults *d, const struct options *o, struct keys *keys,
                              struct arena *arena, struct err *e)
 {
@@ -45,20 +92,7 @@ enum rc target_defaults_init(struct target_defaults *d, const struct options *o,
         return err_set(e, RC_CONFIG, "this account has no name: say which user with -u");
     d->port_given = o->port != 0 && !o->port_is_default;
     d->port = o->port != 0 ? o->port : 22;
-    d->keys_given = o->keys.count > 0 && !o->keys_are_default;
-    enum rc rc = RC_OK;
-    for (size_t i = 0; rc == RC_OK && i < o->keys.count; i++) {
-        unsigned id;
-        rc = keys_add(keys, o->keys.items[i], &id, e);
-        if (rc == RC_OK)
-            rc = add_key(d->keys, &d->key_count, id, e);
-    }
-    if (rc != RC_OK || o->keys.count > 0)
-        return rc;
-    rc = keys_add_defaults(keys, e);
-    for (unsigned i = 0; rc == RC_OK && i < keys->count; i++)
-        rc = add_key(d->keys, &d->key_count, i, e);
-    return rc;
+    return default_keys(d, o, keys, e);
 }
 
 /* Says why a host cannot be used; `what` may come from a file and is escaped where it is shown. */
@@ -140,8 +174,10 @@ static enum rc read_key(struct target *t, const struct inventory *inv, struct ke
     struct err e = {0};
     t->key_count = 0;
     rc = keys_add(keys, path, &id, &e);
-    if (rc == RC_OK)
-        return add_key(t->keys, &t->key_count, id, &e);
+    if (rc == RC_OK && (rc = add_key(t->keys, &t->key_count, id, &e)) == RC_OK) {
+        target_order_keys(keys, t->keys, &t->key_count);
+        return RC_OK;
+    }
     return rc == RC_NOMEM ? rc
                           : mark_bad(t, arena, "variable ansible_ssh_private_key_file: %s", e.msg);
 }

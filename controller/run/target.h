@@ -77,6 +77,9 @@ struct target_defaults {
 enum rc target_defaults_init(struct target_defaults *d, const struct options *o, struct keys *keys,
                              struct arena *arena, struct err *e);
 
+/* Puts a host's keys in ssh's order, with the certificates that go with them (keys_order). */
+void target_order_keys(const struct keys *keys, uint8_t *ids, uint8_t *count);
+
 /* Fills *t; files that variables name are added to `keys`. RC_NOMEM, or RC_OK with t->bad set where
  * the host cannot be used. Strings live in arena or in the inventory. */
 enum rc target_init(struct target *t, const struct target_defaults *d, const struct inventory *inv,

@@ -297,15 +297,57 @@ static void add_key(struct target *t, int id)
         t->keys[t->key_count++] = (uint8_t)id;
 }
 
+/* Of the keys that nobody named: without the files where others are named, and without what only
+ * the agent has where it is not wanted. */
+static void keep_agents(struct applying *ap, bool named)
+{
+    const char *agent = ap->a->value[SSHWORD_IDENTITY_AGENT];
+    const char *only = ap->a->value[SSHWORD_IDENTITIES_ONLY];
+    bool agents = !(agent != NULL && sshword_none(agent)) && !(only != NULL && sshword_yes(only));
+    uint8_t kept = 0;
+    for (unsigned i = 0; i < ap->t->key_count; i++) {
+        bool in_agent = keys_only_in_agent(ap->keys, ap->t->keys[i]);
+        if (in_agent ? agents : !named)
+            ap->t->keys[kept++] = ap->t->keys[i];
+    }
+    ap->t->key_count = kept;
+}
+
+/* One that is not there is passed over, as ssh does. */
+static enum rc take_certificates(struct applying *ap)
+{
+    struct buf path;
+    enum rc rc = RC_OK;
+    buf_init(&path, MAX_PATH);
+    for (size_t i = 0; rc == RC_OK && i < ap->a->certificate_count; i++) {
+        struct err e = {0};
+        if (sshword_none(ap->a->certificates[i]))
+            continue;
+        rc = expand(ap, ap->a->certificates[i], &path);
+        if (rc != RC_OK || ap->t->bad != NULL)
+            break;
+        rc = keys_add_cert(ap->keys, buf_cstr(&path), &e);
+        if (rc != RC_OK && rc != RC_NOTFOUND && rc != RC_NOMEM)
+            log_warn("certificate left out: %s", e.msg);
+        rc = rc == RC_NOMEM ? rc : RC_OK;
+    }
+    buf_fini(&path);
+    return rc;
+}
+
 static enum rc take_keys(struct applying *ap)
 {
     const struct sshconfig_answer *a = ap->a;
     struct buf path;
     bool security = false;
-    enum rc rc = RC_OK;
-    if (ap->given->keys || a->identity_count == 0)
+    enum rc rc = take_certificates(ap);
+    if (rc != RC_OK || ap->t->bad != NULL)
+        return rc;
+    if (ap->given->keys) {
+        target_order_keys(ap->keys, ap->t->keys, &ap->t->key_count);
         return RC_OK;
-    ap->t->key_count = 0;
+    }
+    keep_agents(ap, a->identity_count > 0);
     buf_init(&path, MAX_PATH);
     for (size_t i = 0; rc == RC_OK && i < a->identity_count; i++) {
         int id;
@@ -321,6 +363,7 @@ static enum rc take_keys(struct applying *ap)
             add_key(ap->t, id);
     }
     buf_fini(&path);
+    target_order_keys(ap->keys, ap->t->keys, &ap->t->key_count);
     /* A touch is wanted: only where no other key is there to log in with. */
     if (rc == RC_OK && security && ap->t->key_count == 0 && ap->t->openssh == NULL &&
         ap->tc->options->verb != VERB_KEYSCAN)

@@ -30,6 +30,9 @@ static void fini_item(struct key_file *item)
     mem_free(item->path);
     sodium_free(item->text); /* wipes */
     sodium_free(item->passphrase);
+    mem_free(item->blob);
+    mem_free(item->agent_blob);
+    mem_free(item->fault);
     memset(item, 0, sizeof *item);
 }
 
@@ -38,11 +41,16 @@ void keys_fini(struct keys *k)
     for (size_t i = 0; i < k->count; i++)
         fini_item(&k->items[i]);
     k->count = 0;
+    keys_fini_public(k);
 }
 
-bool keys_usable(const struct key_file *key)
+void keys_wipe_private(struct keys *k)
 {
-    return !key->encrypted || key->passphrase != NULL;
+    for (size_t i = 0; i < k->count; i++) {
+        sodium_free(k->items[i].text);
+        sodium_free(k->items[i].passphrase);
+        k->items[i].text = k->items[i].passphrase = NULL;
+    }
 }
 
 static const char *home(void)
@@ -54,7 +62,7 @@ static const char *home(void)
     return pw != NULL ? pw->pw_dir : NULL;
 }
 
-static char *expand_home(const char *path)
+char *keys_expand_home(const char *path)
 {
     const char *dir = str_starts(path, "~/") ? home() : NULL;
     if (dir == NULL)
@@ -184,7 +192,11 @@ static enum rc read_item(struct key_file *item, struct err *e)
 static bool find(const struct keys *k, const struct key_file *item, unsigned *id)
 {
     for (size_t i = 0; i < k->count; i++) {
-        if (k->items[i].dev == item->dev && k->items[i].ino == item->ino) {
+        const struct key_file *f = &k->items[i];
+        bool same = item->ino != 0 ? f->dev == item->dev && f->ino == item->ino
+                                   : f->base < 0 && f->blob_len == item->blob_len &&
+                                         memcmp(f->blob, item->blob, item->blob_len) == 0;
+        if (same) {
             *id = (unsigned)i;
             return true;
         }
@@ -192,27 +204,71 @@ static bool find(const struct keys *k, const struct key_file *item, unsigned *id
     return false;
 }
 
+/* The private part is missing, unreadable or was never meant (a .pub): is there a public key under
+ * this name that the agent holds? Then that is as good, and what was read is dropped. */
+static enum rc ask_agent(const struct keys *k, struct key_file *item, enum rc why)
+{
+    struct buf blob;
+    char *path = mem_alloc(strlen(item->path) + 5);
+    if (path == NULL)
+        return RC_NOMEM;
+    buf_init(&blob, 64 * 1024);
+    snprintf(path, strlen(item->path) + 5, "%s.pub", item->path);
+    enum rc rc = keys_read_public(item->path, &blob, NULL);
+    if (rc != RC_OK && rc != RC_NOMEM)
+        rc = keys_read_public(path, &blob, NULL);
+    mem_free(path);
+    bool has = rc == RC_OK && keys_in_agent(k, blob.data, blob.len);
+    if (has && (item->blob = mem_memdup(blob.data, blob.len)) == NULL)
+        rc = RC_NOMEM;
+    item->blob_len = item->blob != NULL ? blob.len : 0;
+    buf_fini(&blob);
+    if (rc == RC_NOMEM || !has)
+        return rc == RC_NOMEM ? rc : why;
+    sodium_free(item->text);
+    item->text = NULL;
+    item->encrypted = false;
+    item->dev = 0; /* what tells it from others is the key now, not the file */
+    item->ino = 0;
+    return RC_OK;
+}
+
 static enum rc add(struct keys *k, const char *path, bool optional, unsigned *id, struct err *e)
 {
     if (sodium_init() < 0)
         return err_set(e, RC_CRYPTO, "libsodium does not start");
-    struct key_file item = {.path = expand_home(path), .optional = optional};
+    struct key_file item = {
+        .path = keys_expand_home(path), .optional = optional, .base = -1, .cert = -1};
     if (item.path == NULL)
         return err_nomem(e);
     enum rc rc = read_item(&item, e);
+    if (rc != RC_OK && rc != RC_NOMEM && k->agent.count > 0 &&
+        (rc = ask_agent(k, &item, rc)) == RC_NOMEM)
+        err_nomem(e);
     if (rc == RC_OK && find(k, &item, id)) {
         k->items[*id].optional &= optional; /* once named, it is needed */
         fini_item(&item);
         return RC_OK;
     }
-    if (rc == RC_OK && k->count >= KEYS_MAX)
-        rc = err_set(e, RC_LIMIT, "%s: more than %d private keys", path, KEYS_MAX);
+    unsigned number = 0;
+    if (rc == RC_OK)
+        rc = keys_append(k, &item, &number, e);
     if (rc != RC_OK) {
         fini_item(&item);
         return rc;
     }
+    rc = keys_identify(k, number, e);
+    if (rc == RC_OK)
+        *id = number;
+    return rc;
+}
+
+enum rc keys_append(struct keys *k, const struct key_file *item, unsigned *id, struct err *e)
+{
+    if (k->count >= KEYS_MAX)
+        return err_set(e, RC_LIMIT, "%s: more than %d keys and certificates", item->path, KEYS_MAX);
     *id = (unsigned)k->count;
-    k->items[k->count++] = item;
+    k->items[k->count++] = *item;
     return RC_OK;
 }
 
@@ -311,8 +367,14 @@ enum rc keys_unlock(struct keys *k, struct err *e)
     for (size_t i = 0; i < k->count; i++) {
         struct key_file *item = &k->items[i];
         struct err mine = {0};
-        if (keys_usable(item))
+        if (item->base >= 0 || keys_usable(k, (unsigned)i))
             continue;
+        if (item->optional && k->agent.count > 0) {
+            log_info("key left out: %s is encrypted, and the agent has other keys; name it with "
+                     "--key, or ssh-add it",
+                     item->path);
+            continue;
+        }
         enum rc rc = unlock(item, &mine);
         if (rc == RC_CONFIG && item->optional) {
             log_info("key left out: %s", mine.msg);

@@ -1,6 +1,7 @@
 /* The state machine of a session. See session.h.
  *
  *   CONNECT, BANNER, KEX, HOSTKEY, SERVICE, AUTH, OPEN, REQUEST, RUN, CLOSE, DONE: in this order;
+ *   SIGN between two of AUTH, for a key that an agent holds;
  *   FORWARD in place of CONNECT behind a link; LINKED after AUTH, for a link, in place of the rest;
  *   from RUN, when somebody wants the command ended: TERM, then KILL, then CLOSE.
  *
@@ -62,8 +63,10 @@ static const struct state_row {
                    0},
     [S_SERVICE] = {"service", TO(S_AUTH) | TO(S_CLOSE), PHASE_AUTH, PROBLEM_AUTH_TIMEOUT, 15000,
                    256 * 1024},
-    [S_AUTH] = {"auth", TO(S_OPEN) | TO(S_LINKED) | TO(S_CLOSE), PHASE_AUTH, PROBLEM_AUTH_TIMEOUT,
-                30000, 512 * 1024},
+    [S_AUTH] = {"auth", TO(S_OPEN) | TO(S_SIGN) | TO(S_LINKED) | TO(S_CLOSE), PHASE_AUTH,
+                PROBLEM_AUTH_TIMEOUT, 30000, 512 * 1024},
+    [S_SIGN] = {"sign", TO(S_AUTH) | TO(S_CLOSE), PHASE_AUTH, PROBLEM_AGENT_FAILED, SESSION_SIGN_MS,
+                0},
     [S_LINKED] = {"linked", TO(S_CLOSE), PHASE_OPEN, PROBLEM_NONE, 0, 0},
     [S_OPEN] = {"open", TO(S_REQUEST) | TO(S_CLOSE), PHASE_OPEN, PROBLEM_OPEN_TIMEOUT, 15000,
                 256 * 1024},
@@ -119,7 +122,8 @@ void session_set_deadline(struct session *s)
         wheel_disarm(&s->env->wheel, &s->timer);
         return;
     }
-    if (!s->result.outcome.sent)
+    if (!s->result.outcome.sent &&
+        s->state != S_SIGN) /* the agent's line is not the host's fault */
         due = earlier(due, s->budget_due_ms);
     if (s->state == S_RUN && !s->env->paused) {
         if (s->run_timeout_ms > 0)
@@ -385,6 +389,7 @@ static enum step step_state(struct session *s)
     case S_SERVICE: return session_in_service(s);
     case S_AUTH: return session_in_auth(s);
     case S_LINKED: return session_in_linked(s);
+    case S_SIGN: return session_in_sign(s);
     case S_OPEN: return in_open(s);
     case S_REQUEST: return in_request(s);
     case S_RUN:
@@ -407,7 +412,7 @@ static bool more_waits(const struct session *s, uint64_t before)
 /* Its owner has the next word, the socket none. */
 static bool awaits_owner(const struct session *s)
 {
-    return s->state == S_HOSTKEY || session_awaits_password(s);
+    return s->state == S_HOSTKEY || s->state == S_SIGN || session_awaits_password(s);
 }
 
 void session_tick(struct session *s)
@@ -472,7 +477,8 @@ static enum step late(struct session *s)
 {
     char took[NUM_TEXT];
     uint64_t since = rows[s->state].limit_ms;
-    if (!s->result.outcome.sent && s->budget_due_ms != 0 && clock_ms() >= s->budget_due_ms)
+    if (!s->result.outcome.sent && s->state != S_SIGN && s->budget_due_ms != 0 &&
+        clock_ms() >= s->budget_due_ms)
         since = s->connect_budget_ms;
     else if (s->state == S_CONNECT)
         since = s->tcp_budget_ms;
@@ -486,6 +492,7 @@ static enum step late(struct session *s)
             return session_fail(s, p, "%s said \"%s\" and sent no SSH banner in %s", s->where,
                                 s->prelude->first, took);
         return session_fail(s, p, "%s sent no SSH banner in %s", s->where, took);
+    case S_SIGN: return session_fail(s, p, "no signature from the agent in %s", took);
     case S_HOSTKEY: return session_fail(s, p, "no decision about the host's key in %s", took);
     default: return session_fail(s, p, "%s: not done after %s", rows[s->state].name, took);
     }

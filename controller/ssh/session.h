@@ -23,6 +23,8 @@ struct session;
 enum {
     SESSION_MAX_KEYS = 16,
     SESSION_MAX_COMMAND = 256 * 1024,
+    /* How long a signature may be waited for: less than sshd's LoginGraceTime (120 s). */
+    SESSION_SIGN_MS = 110 * 1000,
     SESSION_LEAST_LIMIT_MS = 15000, /* the shortest bound that a state after TCP has of its own */
 };
 
@@ -36,6 +38,13 @@ void session_env_close(struct session_env *env, void (*closed)(void *user), void
  * passphrase, not a key, unsupported), RC_NOMEM. The text is copied; wipe yours. */
 enum rc session_env_add_key(struct session_env *env, unsigned id, const char *text, size_t len,
                             const char *passphrase, const char *label, struct err *e);
+/* A key whose private part an agent holds (see session_ops.sign); `blob` is the public key or
+ * certificate to offer. RC_OK, RC_CRYPTO, RC_NOMEM, RC_LIMIT, RC_EXISTS. */
+enum rc session_env_add_agent_key(struct session_env *env, unsigned id, const void *blob,
+                                  size_t len, const char *label, struct err *e);
+/* A certificate for the private key `base`, as a key of its own. RC_NOTFOUND: no such base. */
+enum rc session_env_add_cert(struct session_env *env, unsigned id, unsigned base, const void *blob,
+                             size_t len, const char *label, struct err *e);
 /* Input that every session's command may be given; copied. */
 enum rc session_env_set_stdin(struct session_env *env, const void *p, size_t n, struct err *e);
 
@@ -102,6 +111,10 @@ struct session_ops {
      * with session_password_answer, now or later; the session's clocks stand still meanwhile. At
      * most once per session, and only with has_password; may be NULL without. */
     void (*password)(void *user);
+    /* `data` is to be signed with the agent's key `id` for the login; gone after the call. Answer
+     * with session_sign_answer, once, later: the connect budget stands still meanwhile, and
+     * SESSION_SIGN_MS is the bound. At most once per key. */
+    void (*sign)(void *user, unsigned id, const void *data, size_t n);
 };
 
 /* Starts. On success the session belongs to itself until done. The spec's pointers are only read
@@ -122,6 +135,17 @@ void session_hostkey_answer(struct session *s, enum hostkey_answer a, enum probl
  * gets none, and the session ends with auth-denied. RC_OK, RC_NOMEM (as if NULL). Nothing when
  * nobody asked. */
 enum rc session_password_answer(struct session *s, const char *text, size_t len);
+
+enum sign_answer {
+    SIGN_OK,
+    SIGN_REFUSED, /* by the agent or for it: the next key is tried */
+    SIGN_FAILED,  /* no agent any more: the keys that it holds are of no use */
+    SIGN_ANSWER_COUNT
+};
+/* sig: as the agent sent it, with SIGN_OK; detail: why, otherwise. Both are copied. Ignored when no
+ * signature is awaited. */
+void session_sign_answer(struct session *s, enum sign_answer a, const void *sig, size_t len,
+                         const char *detail);
 
 /* Ends it: before the command was sent at once, with problem (cancelled, run-deadline). While the
  * command runs: TERM, 10 s, KILL by signal requests, then close; `may_still_run` unless the end was

@@ -17,6 +17,7 @@ static void free_env(struct session_env *env)
         mem_free(env->keys[i].label);
     }
     mem_free(env->keys);
+    sshio_agent_free(env->agent);
     buf_wipe(&env->input);
     mem_free(env);
 }
@@ -28,7 +29,9 @@ enum rc session_env_new(struct session_env **out, uv_loop_t *loop, struct err *e
         return err_nomem(e);
     env->loop = loop;
     buf_init(&env->input, ENV_MAX_INPUT);
-    enum rc rc = wheel_init(&env->wheel, loop, e);
+    enum rc rc = sshio_agent_new(&env->agent, e);
+    if (rc == RC_OK)
+        rc = wheel_init(&env->wheel, loop, e);
     if (rc != RC_OK) {
         free_env(env);
         return rc;
@@ -105,6 +108,48 @@ enum rc session_env_add_key(struct session_env *env, unsigned id, const char *te
         env->keys[id] = k;
     else
         mem_free(k.label);
+    return rc;
+}
+
+/* Takes `key` over, whatever comes of it. */
+static enum rc keep_key(struct session_env *env, unsigned id, struct sshio_key *key,
+                        const char *label, struct err *e)
+{
+    struct env_key k = {.key = key, .label = mem_strdup(label)};
+    enum rc rc = k.label != NULL ? grow_keys(env, id, e) : err_nomem(e);
+    if (rc == RC_OK && env->keys[id].key != NULL)
+        rc = err_set(e, RC_EXISTS, "key number %u is there already", id);
+    if (rc == RC_OK) {
+        env->keys[id] = k;
+        return RC_OK;
+    }
+    sshio_key_free(key);
+    mem_free(k.label);
+    return rc;
+}
+
+enum rc session_env_add_agent_key(struct session_env *env, unsigned id, const void *blob,
+                                  size_t len, const char *label, struct err *e)
+{
+    struct sshio_key *key;
+    enum rc rc = sshio_key_new_agent(&key, blob, len, e);
+    if (rc == RC_OK)
+        return keep_key(env, id, key, label, e);
+    err_wrap(e, "%s", label);
+    return rc;
+}
+
+enum rc session_env_add_cert(struct session_env *env, unsigned id, unsigned base, const void *blob,
+                             size_t len, const char *label, struct err *e)
+{
+    struct sshio_key *key;
+    const struct sshio_key *private = env_key(env, base);
+    if (private == NULL)
+        return err_set(e, RC_NOTFOUND, "%s: its private key could not be used", label);
+    enum rc rc = sshio_key_new_cert(&key, private, blob, len, e);
+    if (rc == RC_OK)
+        return keep_key(env, id, key, label, e);
+    err_wrap(e, "%s", label);
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include "controller/ssh/diagnose.h"
 #include "controller/ssh/session.h"
 #include "controller/ssh/ssh_io.h"
+#include "controller/ssh/ssh_io_agent.h"
 #include "controller/ssh/wheel.h"
 #include "controller/vault/secret.h"
 
@@ -20,6 +21,7 @@ enum session_state {
     S_HOSTKEY, /* waiting for session_hostkey_answer */
     S_SERVICE, /* asking for the login service */
     S_AUTH,    /* keys, one after the other */
+    S_SIGN,    /* waiting for session_sign_answer */
     S_LINKED,  /* a link: logged in, carries what its bridges bring */
     S_OPEN,    /* opening the channel */
     S_REQUEST, /* the command was sent, not yet confirmed */
@@ -44,7 +46,8 @@ struct session_env {
         char *label;
     } * keys;
     size_t key_cap;
-    struct buf input; /* stdin of commands */
+    struct sshio_agent *agent; /* through which libssh is told what the agent signed */
+    struct buf input;          /* stdin of commands */
     bool paused;
     uint64_t paused_ms; /* since when */
     unsigned closing;   /* handles not yet closed */
@@ -141,6 +144,17 @@ struct session {
     struct secret *password; /* terminated; from the answer until it was used */
     uint64_t wanted_ms;      /* since when an answer is awaited */
     unsigned rounds;         /* of questions, see session_password.c */
+    struct session_sign {
+        bool answered;
+        bool pending; /* the key is offered anew while the agent thinks: see session_agent.c */
+        bool refused; /* the agent said no to a key of ours */
+        bool failed;  /* it answers no more */
+        enum sign_answer answer;
+        uint64_t since_ms;
+        void *signature; /* for keys[key_at], or NULL */
+        size_t len;
+        char *detail; /* why there is none */
+    } sign;
 
     uint64_t run_bytes;    /* sshio_bytes_in when the request went out */
     uint64_t data_packets; /* that brought bytes of the command */
@@ -211,6 +225,15 @@ bool session_awaits_password(const struct session *s);
 /* session_login.c: no way is left. */
 enum step session_auth_failed(struct session *s);
 enum step session_authenticated(struct session *s);
+
+/* session_agent.c: a key that an agent signs with. */
+enum sshio_step session_agent_step(struct session *s, const struct sshio_key *key);
+enum step session_agent_ask(struct session *s); /* after SSHIO_SIGN */
+enum step session_in_sign(struct session *s);
+void session_agent_forget(struct session *s); /* the key is done with */
+
+/* session_login.c: the key was of no use; the next one, or the end. */
+enum step session_next_key(struct session *s);
 
 /* session_end.c: every way out. Each returns STEP_END, with everything given back. */
 /* With what is in the outcome. */

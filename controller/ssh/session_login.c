@@ -64,6 +64,9 @@ enum step session_auth_failed(struct session *s)
     char methods[96];
     sshio_auth_methods(s->io, methods, sizeof methods);
     const char *others = methods[0] != '\0' ? methods : "nothing";
+    const char *why = s->sign.detail != NULL ? s->sign.detail : "the agent did not sign";
+    if (s->sign.failed)
+        return session_fail(s, PROBLEM_AGENT_FAILED, "%s", why);
     if (s->partial)
         return session_fail(s, PROBLEM_AUTH_DENIED,
                             "a key was accepted for %s, but the server also wants %s", s->user_name,
@@ -72,6 +75,8 @@ enum step session_auth_failed(struct session *s)
         return session_fail(s, PROBLEM_AUTH_NO_METHOD,
                             "no key to log in with as %s; the server takes %s", s->user_name,
                             others);
+    if (s->sign.refused)
+        return session_fail(s, PROBLEM_AUTH_DENIED, "%s, for %s", why, s->user_name);
     return session_fail(s, PROBLEM_AUTH_DENIED, "%u key%s refused for %s; the server takes %s",
                         s->keys_tried, s->keys_tried == 1 ? "" : "s", s->user_name, others);
 }
@@ -83,6 +88,8 @@ static enum sshio_step auth_step(struct session *s)
     if (s->key_count == 0)
         return sshio_auth_none(s->io, s->user_name);
     const struct sshio_key *key = env_key(s->env, s->keys[s->key_at]);
+    if (sshio_key_in_agent(key))
+        return session_agent_step(s, key);
     if (s->key_count > 1 && !s->offered)
         return sshio_auth_offer(s->io, s->user_name, key);
     return sshio_auth_sign(s->io, s->user_name, key);
@@ -100,20 +107,22 @@ enum step session_authenticated(struct session *s)
     return STEP_NEXT;
 }
 
-static enum step next_key(struct session *s)
+enum step session_next_key(struct session *s)
 {
     if (s->key_count > 0)
         s->keys_tried++;
     s->offered = false;
+    session_agent_forget(s);
     s->key_at++;
     return s->key_at < s->key_count ? STEP_NEXT : session_after_keys(s);
 }
 
 enum step session_in_auth(struct session *s)
 {
-    bool offering = s->key_count > 1 && !s->offered;
     if (s->way != LOGIN_KEYS)
         return session_in_password(s);
+    bool offering =
+        s->key_count > 1 && !s->offered && !sshio_key_in_agent(env_key(s->env, s->keys[s->key_at]));
     switch (auth_step(s)) {
     case SSHIO_AGAIN: return STEP_WAIT;
     case SSHIO_DEAD: s->keys_tried += s->key_count > 0; return session_died(s);
@@ -122,9 +131,10 @@ enum step session_in_auth(struct session *s)
             return session_authenticated(s);
         s->offered = true;
         return STEP_NEXT;
+    case SSHIO_SIGN: return session_agent_ask(s);
     case SSHIO_PARTIAL:
         s->partial = true;
-        return sshio_auth_takes(s->io, "publickey") ? next_key(s) : session_after_keys(s);
-    default: return next_key(s);
+        return sshio_auth_takes(s->io, "publickey") ? session_next_key(s) : session_after_keys(s);
+    default: return session_next_key(s);
     }
 }

@@ -18,6 +18,8 @@ enum { DEAD_PEER_MS = 30 * 1000, PROBE_AFTER_S = 15, PROBE_EVERY_S = 10, PROBES 
 void session_free(struct session *s)
 {
     secret_free(s->password);
+    session_agent_forget(s);
+    mem_free(s->sign.detail);
     mem_free(s->user_name);
     mem_free(s->label);
     mem_free(s->command);

@@ -2,7 +2,7 @@
  *
  * Never called here, because each of them blocks, spins, forks or reads files even in a
  * non-blocking session: ssh_disconnect, ssh_select, ssh_channel_select, the sftp_ and ssh_scp_
- * families, ssh_userauth_publickey_auto, ssh_userauth_agent, the known_hosts functions.
+ * families, ssh_userauth_publickey_auto, the known_hosts functions.
  */
 #include "controller/ssh/ssh_io_int.h"
 
@@ -109,6 +109,7 @@ void sshio_key_free(struct sshio_key *k)
         return;
     ssh_key_free(k->private_key);
     ssh_key_free(k->public_key);
+    mem_free(k->blob);
     mem_free(k);
 }
 
@@ -215,7 +216,7 @@ static bool set_algorithms(ssh_session ssh, const struct sshio_spec *spec)
            ssh_options_set(ssh, SSH_OPTIONS_HMAC_S_C, macs) == 0 &&
            ssh_options_set(ssh, SSH_OPTIONS_HOSTKEYS, hostkeys) == 0 &&
            (!old || ssh_options_set(ssh, SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES,
-                                    HOSTKEYS_MODERN ",ssh-rsa") == 0);
+                                    CERTS_MODERN HOSTKEYS_MODERN ",ssh-rsa") == 0);
 }
 
 /* Nothing of these may touch a file or a name service: ssh_config is not read (it can run

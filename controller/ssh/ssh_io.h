@@ -72,6 +72,7 @@ enum sshio_step {
     SSHIO_DENIED,  /* the server said no; the session lives */
     SSHIO_PARTIAL, /* accepted, but the login needs more than this */
     SSHIO_ASKED,   /* the server has questions: sshio_question */
+    SSHIO_SIGN,    /* of sshio_auth_agent only: a signature is wanted */
     SSHIO_DEAD,    /* the session is over, the descriptor perhaps closed already: free it now */
 };
 

@@ -25,11 +25,14 @@ struct sshio {
     void (*data)(void *user, bool is_stderr, const void *p, size_t n);
     void *user;
     struct sshio_forward *forwards; /* through this session, not yet freed */
+    bool agent_listed; /* a login with a key of the agent is under way: libssh knows the key */
 };
 
 struct sshio_key {
-    ssh_key private_key;
-    ssh_key public_key;
+    ssh_key private_key; /* NULL: an agent has it */
+    ssh_key public_key;  /* or certificate */
+    void *blob;          /* with an agent: what is offered, in wire form */
+    size_t blob_len;
 };
 
 /* Whose call is on the stack, for as long as it is: libssh's log callback is per thread. */
@@ -40,6 +43,8 @@ extern _Thread_local struct sshio *sshio_current;
 bool sshio_gone(const struct sshio *io);
 /* SSH_OK, SSH_AGAIN and the rest, as a step. */
 enum sshio_step sshio_settle(const struct sshio *io, int rc);
+/* The same for SSH_AUTH_…. */
+enum sshio_step sshio_settle_auth(const struct sshio *io, int rc);
 
 /* ssh_io_forward.c: a log line that may be about one of the forwarded channels. */
 void sshio_forward_note(struct sshio *io, const char *text);

@@ -9,7 +9,7 @@
 #include "common/mem.h"
 
 /* An error in a session that still lives is local (a key that cannot sign): as good as a denial. */
-static enum sshio_step settle(const struct sshio *io, int rc)
+enum sshio_step sshio_settle_auth(const struct sshio *io, int rc)
 {
     if (sshio_gone(io))
         return SSHIO_DEAD;
@@ -26,7 +26,7 @@ enum sshio_step sshio_auth_none(struct sshio *io, const char *user)
     sshio_current = io;
     int rc = ssh_userauth_none(io->ssh, user);
     sshio_current = NULL;
-    return settle(io, rc);
+    return sshio_settle_auth(io, rc);
 }
 
 enum sshio_step sshio_auth_offer(struct sshio *io, const char *user, const struct sshio_key *k)
@@ -34,7 +34,7 @@ enum sshio_step sshio_auth_offer(struct sshio *io, const char *user, const struc
     sshio_current = io;
     int rc = ssh_userauth_try_publickey(io->ssh, user, k->public_key);
     sshio_current = NULL;
-    return settle(io, rc);
+    return sshio_settle_auth(io, rc);
 }
 
 enum sshio_step sshio_auth_sign(struct sshio *io, const char *user, const struct sshio_key *k)
@@ -42,7 +42,7 @@ enum sshio_step sshio_auth_sign(struct sshio *io, const char *user, const struct
     sshio_current = io;
     int rc = ssh_userauth_publickey(io->ssh, user, k->private_key);
     sshio_current = NULL;
-    return settle(io, rc);
+    return sshio_settle_auth(io, rc);
 }
 
 char *sshio_auth_methods(struct sshio *io, char *dst, size_t cap)
@@ -72,7 +72,7 @@ enum sshio_step sshio_auth_password(struct sshio *io, const char *user, const ch
     sshio_current = io;
     int rc = ssh_userauth_password(io->ssh, user, password);
     sshio_current = NULL;
-    return settle(io, rc);
+    return sshio_settle_auth(io, rc);
 }
 
 /* A round whose answers are not all set is sent with empty ones. */
@@ -81,7 +81,7 @@ enum sshio_step sshio_auth_prompts(struct sshio *io, const char *user)
     sshio_current = io;
     int rc = ssh_userauth_kbdint(io->ssh, user, NULL);
     sshio_current = NULL;
-    return rc == SSH_AUTH_INFO && !sshio_gone(io) ? SSHIO_ASKED : settle(io, rc);
+    return rc == SSH_AUTH_INFO && !sshio_gone(io) ? SSHIO_ASKED : sshio_settle_auth(io, rc);
 }
 
 /* The index is checked here: libssh 0.10.6 lets one past the end through. */

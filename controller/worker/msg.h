@@ -24,10 +24,12 @@ enum msg_type {
     MSG_START = 3,
     MSG_HOSTKEY_ANSWER = 4,
     MSG_CANCEL = 5,
-    MSG_PAUSE = 6,   /* empty */
-    MSG_RESUME = 7,  /* empty */
-    MSG_PING = 8,    /* empty; answered with PONG */
-    MSG_SECRET = 13, /* raw: the password that SECRET_WANTED asked for; empty: none is given */
+    MSG_PAUSE = 6,     /* empty */
+    MSG_RESUME = 7,    /* empty */
+    MSG_PING = 8,      /* empty; answered with PONG */
+    MSG_SIGNED = 11,   /* what came of a SIGN */
+    MSG_IDENTITY = 12, /* the id is the key's number */
+    MSG_SECRET = 13,   /* raw: the password that SECRET_WANTED asked for; empty: none is given */
     /* worker to coordinator */
     MSG_TROUBLE = 64,
     MSG_HOSTKEY = 65,
@@ -35,7 +37,8 @@ enum msg_type {
     MSG_SENT = 67,          /* empty */
     MSG_DATA = 68,          /* raw: 1 byte, 1 stdout or 2 stderr; then bytes */
     MSG_DONE = 69,
-    MSG_PONG = 70,          /* empty */
+    MSG_PONG = 70, /* empty */
+    MSG_SIGN = 73,
     MSG_SECRET_WANTED = 74, /* empty: a password would go to the host now */
     MSG_BEGUN = 75,         /* empty: the job has left the line, its time runs */
     MSG_READY = 76,         /* empty: it is set up, and shut in */
@@ -51,6 +54,8 @@ enum {
     MSG_MAX_DETAIL = sizeof(((struct outcome *)0)->detail), /* with its NUL */
     MSG_MAX_KEY_TYPE = 64,
     MSG_MAX_BLOB = 16 * 1024,
+    MSG_MAX_SIGN_DATA = 20 * 1024,
+    MSG_MAX_SIGNATURE = 8 * 1024,
     MSG_STDIN_PART = 512 * 1024,
     MSG_STDIN_MAX = 64 * 1024 * 1024,
     MSG_DATA_PART = 256 * 1024,
@@ -134,6 +139,37 @@ enum rc msg_put_data(struct buf *out, uint64_t job, bool is_stderr, const void *
 enum rc msg_more_data(struct buf *out, size_t mark, const void *p, size_t n);
 enum rc msg_get_data(const struct frame *f, bool *is_stderr, const void **p, size_t *n,
                      struct err *e);
+
+/* A key without a private part of its own: one that an agent signs with, or a certificate for the
+ * private key `base`. */
+struct msg_identity {
+    bool agent;
+    unsigned base;    /* of a certificate */
+    const void *blob; /* borrowed; 1 to KEY_BLOB_MAX */
+    size_t len;
+    const char *label;
+    char label_text[MSG_MAX_LABEL + 1]; /* of a message that was read: `label` */
+};
+enum rc msg_put_identity(struct buf *out, unsigned id, const struct msg_identity *m);
+enum rc msg_get_identity(const struct frame *f, struct msg_identity *m, struct err *e);
+
+struct msg_sign {
+    unsigned key;
+    const void *data; /* borrowed; 1 to MSG_MAX_SIGN_DATA */
+    size_t len;
+};
+enum rc msg_put_sign(struct buf *out, uint64_t job, unsigned key, const void *data, size_t n);
+enum rc msg_get_sign(const struct frame *f, struct msg_sign *m, struct err *e);
+
+struct msg_signed {
+    enum sign_answer answer;
+    const void *sig; /* borrowed; with SIGN_OK 1 to MSG_MAX_SIGNATURE bytes, otherwise none */
+    size_t len;
+    char detail[MSG_MAX_DETAIL];
+};
+enum rc msg_put_signed(struct buf *out, uint64_t job, enum sign_answer a, const void *sig,
+                       size_t len, const char *detail);
+enum rc msg_get_signed(const struct frame *f, struct msg_signed *m, struct err *e);
 
 enum rc msg_put_done(struct buf *out, uint64_t job, const struct session_result *r);
 enum rc msg_get_done(const struct frame *f, struct session_result *r, struct err *e);

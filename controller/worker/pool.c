@@ -381,6 +381,7 @@ void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, en
     if (j == NULL || !j->asked || !j->worker->alive)
         return;
     j->asked = false;
+    j->accepted = a == HOSTKEY_ACCEPT;
     struct chan *ch = &j->worker->chan;
     enum rc rc = chan_reserve(ch, FRAME_HEADER + 512);
     if (rc == RC_OK)
@@ -399,6 +400,16 @@ void pool_password_answer(struct pool *p, uint64_t job, const char *text, size_t
     if (rc == RC_OK)
         rc = msg_put_secret(chan_out(ch), job, text, len);
     said(j->worker, rc);
+}
+
+void pool_signed(struct pool *p, uint64_t job, enum sign_answer a, const void *sig, size_t len,
+                 const char *detail)
+{
+    struct pool_job *j = pool_find_job(p, job);
+    if (j == NULL || !j->signing || !j->worker->alive)
+        return;
+    j->signing = false;
+    said(j->worker, msg_put_signed(chan_out(&j->worker->chan), job, a, sig, len, detail));
 }
 
 /* A job that waits behind the input is still in line: its CANCEL must not overtake it. */

@@ -53,6 +53,10 @@ struct pool_ops {
      * worker died (message says how, and whether another takes its place). all_dead: there is none
      * left and none to come. */
     void (*trouble)(void *user, enum rc rc, const char *message, bool all_dead);
+    /* `data` is to be signed with the agent's key `key`; answer with pool_signed. The bytes come
+     * from a worker: agent_check_login says whether they may be. May be NULL in an owner that gives
+     * out no such key. */
+    void (*sign)(void *user, uint64_t job, unsigned key, const void *data, size_t n);
 };
 
 /* Callbacks come from the loop, never from inside a pool_* call. After a failure the pool takes
@@ -65,6 +69,10 @@ enum rc pool_attach(struct pool *p, uv_loop_t *loop, const struct pool_ops *ops,
  * passphrase that is too long, or input past MSG_STDIN_MAX (64 MiB). At most one input. */
 enum rc pool_add_key(struct pool *p, unsigned id, const char *text, size_t len,
                      const char *passphrase, const char *label, struct err *e);
+/* A key that an agent signs with, or (base >= 0) a certificate for the private key `base`, which
+ * was added before. To every worker, before the first job. RC_OK, RC_NOMEM, RC_LIMIT. */
+enum rc pool_add_identity(struct pool *p, unsigned id, int base, const void *blob, size_t len,
+                          const char *label, struct err *e);
 enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *e);
 
 /* Sends a job to the first worker that has less than POOL_FEW of them, or else to the one with the
@@ -77,6 +85,9 @@ void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, en
                          const char *detail);
 /* The password that ops.password asked for; len 0: none is given. */
 void pool_password_answer(struct pool *p, uint64_t job, const char *text, size_t len);
+/* The answer to pool_ops.sign; see session_sign_answer. Nothing when the job has ended. */
+void pool_signed(struct pool *p, uint64_t job, enum sign_answer a, const void *sig, size_t len,
+                 const char *detail);
 void pool_cancel(struct pool *p, uint64_t job, enum problem problem, bool now);
 /* To be called ten times a second: a worker that has jobs and says nothing is asked whether it is
  * still there, and ended when it does not answer for POOL_QUIET_BEATS calls. Calls are counted and

@@ -61,12 +61,29 @@ static enum rc took_wanted(struct pool *p, struct pool_job *j, const struct fram
     return RC_OK;
 }
 
+/* After its host key was accepted and before the login is complete: one signature at a time, and
+ * for each key one. */
+static enum rc took_sign(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
+{
+    struct msg_sign m;
+    if (j->kind == SESSION_SCAN || j->state != JOB_STARTED || j->asked || !j->accepted ||
+        j->signing || j->signs == SESSION_MAX_KEYS || p->ops.sign == NULL)
+        return breach(e, f, "a signature out of turn");
+    enum rc rc = msg_get_sign(f, &m, e);
+    if (rc != RC_OK)
+        return rc;
+    j->signing = true;
+    j->signs++;
+    p->ops.sign(p->user, j->id, m.key, m.data, m.len);
+    return RC_OK;
+}
+
 /* AUTHENTICATED and SENT: each at most once and in this order. */
 static enum rc took_step(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
 {
     enum job_state to = f->type == MSG_SENT ? JOB_SENT : JOB_AUTHENTICATED;
     if (j->kind == SESSION_SCAN || j->state == JOB_WAITING || j->state >= to || j->asked ||
-        j->wanted || (j->kind == SESSION_LINK && to == JOB_SENT))
+        j->wanted || j->signing || (j->kind == SESSION_LINK && to == JOB_SENT))
         return breach(e, f, "a step out of turn");
     enum rc rc = msg_get_empty(f, e);
     if (rc != RC_OK)
@@ -140,6 +157,7 @@ enum rc pool_on_frame(void *user, const struct frame *f, struct err *e)
     case MSG_BEGUN: return took_begun(p, j, f, e);
     case MSG_HOSTKEY: return took_hostkey(p, j, f, e);
     case MSG_SECRET_WANTED: return took_wanted(p, j, f, e);
+    case MSG_SIGN: return took_sign(p, j, f, e);
     case MSG_AUTHENTICATED:
     case MSG_SENT: return took_step(p, j, f, e);
     case MSG_DATA: return took_data(p, j, f, e);

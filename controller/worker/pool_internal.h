@@ -22,6 +22,9 @@ struct pool_job {
     bool has_password; /* and it may be asked for once */
     bool wanted;       /* a password waits for our answer */
     unsigned hostkeys; /* how often it asked */
+    bool accepted;     /* we agreed to the last one */
+    bool signing;      /* a signature waits for our answer */
+    unsigned signs;    /* how often it asked for one */
     struct pool_job *prev, *next;
 };
 

@@ -71,6 +71,27 @@ enum rc pool_add_key(struct pool *p, unsigned id, const char *text, size_t len,
     return rc;
 }
 
+enum rc pool_add_identity(struct pool *p, unsigned id, int base, const void *blob, size_t len,
+                          const char *label, struct err *e)
+{
+    struct msg_identity m = {.agent = base < 0,
+                             .base = base < 0 ? 0 : (unsigned)base,
+                             .blob = blob,
+                             .len = len,
+                             .label = label};
+    struct buf frame;
+    buf_init(&frame, FRAME_MAX);
+    enum rc rc = msg_put_identity(&frame, id, &m);
+    if (rc == RC_OK)
+        rc = pool_give(p, &frame, e);
+    else if (rc == RC_NOMEM)
+        err_nomem(e);
+    else
+        err_set(e, rc, "key %s: it or its name is too long", label);
+    buf_fini(&frame);
+    return rc;
+}
+
 enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *e)
 {
     must(!p->has_input);

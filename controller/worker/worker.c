@@ -119,6 +119,17 @@ static void on_hostkey(void *user, const char *key_type, const void *blob, size_
         said(w, rc);
 }
 
+static void on_sign(void *user, unsigned id, const void *data, size_t n)
+{
+    struct worker_job *j = user;
+    struct worker *w = j->worker;
+    enum rc rc = msg_put_sign(chan_out(&w->chan), j->id, id, data, n);
+    if (rc == RC_LIMIT)
+        session_sign_answer(j->session, SIGN_FAILED, NULL, 0, "the login is too long to be signed");
+    else
+        said(w, rc);
+}
+
 static void on_authenticated(void *user)
 {
     struct worker_job *j = user;
@@ -196,6 +207,7 @@ static void on_done(void *user, const struct session_result *result)
 
 static const struct session_ops session_ops = {.hostkey = on_hostkey,
                                                .password = on_password,
+                                               .sign = on_sign,
                                                .authenticated = on_authenticated,
                                                .sent = on_sent,
                                                .data = on_data,
@@ -229,6 +241,21 @@ static enum rc took_key(struct worker *w, const struct frame *f, struct err *e)
     struct err why = {0};
     rc = import_key(w, (unsigned)f->id, &m, &why);
     msg_key_wipe(&m);
+    if (rc != RC_OK)
+        trouble(w, rc, why.msg);
+    return RC_OK;
+}
+
+static enum rc took_identity(struct worker *w, const struct frame *f, struct err *e)
+{
+    struct msg_identity m;
+    struct err why = {0};
+    unsigned id = (unsigned)f->id;
+    enum rc rc = msg_get_identity(f, &m, e);
+    if (rc != RC_OK)
+        return rc;
+    rc = m.agent ? session_env_add_agent_key(w->env, id, m.blob, m.len, m.label, &why)
+                 : session_env_add_cert(w->env, id, m.base, m.blob, m.len, m.label, &why);
     if (rc != RC_OK)
         trouble(w, rc, why.msg);
     return RC_OK;
@@ -379,6 +406,16 @@ static enum rc took_secret(struct worker *w, const struct frame *f, struct err *
     return rc;
 }
 
+static enum rc took_signed(struct worker *w, const struct frame *f, struct err *e)
+{
+    struct msg_signed m;
+    enum rc rc = msg_get_signed(f, &m, e);
+    struct worker_job *j = find_job(w, f->id);
+    if (rc == RC_OK && j != NULL)
+        session_sign_answer(j->session, m.answer, m.sig, m.len, m.detail);
+    return rc;
+}
+
 static enum rc took_cancel(struct worker *w, const struct frame *f, struct err *e)
 {
     enum problem problem;
@@ -407,6 +444,8 @@ static enum rc on_frame(void *user, const struct frame *f, struct err *e)
     struct worker *w = user;
     switch (f->type) {
     case MSG_KEY: return took_key(w, f, e);
+    case MSG_IDENTITY: return took_identity(w, f, e);
+    case MSG_SIGNED: return took_signed(w, f, e);
     case MSG_STDIN: return took_stdin(w, f, e);
     case MSG_START: return took_start(w, f, e);
     case MSG_HOSTKEY_ANSWER: return took_answer(w, f, e);

@@ -71,6 +71,31 @@ static void try_done(const struct frame *f)
     buf_fini(&b);
 }
 
+static void try_identity(const struct frame *f)
+{
+    static struct msg_identity m, n;
+    struct frame g;
+    struct buf b;
+    if (msg_get_identity(f, &m, NULL) != RC_OK)
+        return;
+    must(m.len > 0 && m.len <= MSG_MAX_BLOB && strlen(m.label) <= MSG_MAX_LABEL);
+    buf_init(&b, FRAME_MAX);
+    must(msg_put_identity(&b, (unsigned)f->id, &m) == RC_OK);
+    again(&b, &g);
+    must(msg_get_identity(&g, &n, NULL) == RC_OK && n.len == m.len && n.base == m.base);
+    buf_fini(&b);
+}
+
+static void try_sign(const struct frame *f)
+{
+    struct msg_sign sign;
+    struct msg_signed answer;
+    if (f->type == MSG_SIGN && msg_get_sign(f, &sign, NULL) == RC_OK)
+        must(sign.len > 0 && sign.len <= MSG_MAX_SIGN_DATA && sign.key <= UINT16_MAX);
+    if (f->type == MSG_SIGNED && msg_get_signed(f, &answer, NULL) == RC_OK)
+        must(answer.len <= MSG_MAX_SIGNATURE && (answer.len > 0) == (answer.answer == SIGN_OK));
+}
+
 static void try_others(const struct frame *f)
 {
     struct msg_hostkey_answer answer;
@@ -123,6 +148,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         case MSG_KEY: try_key(&f); break;
         case MSG_START: try_start(&f); break;
         case MSG_DONE: try_done(&f); break;
+        case MSG_IDENTITY: try_identity(&f); break;
+        case MSG_SIGN:
+        case MSG_SIGNED: try_sign(&f); break;
         default: try_others(&f); break;
         }
     }

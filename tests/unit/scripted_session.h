@@ -70,7 +70,8 @@ struct session {
     bool begun;   /* a turn ago */
     bool waiting; /* for an answer or a cancel */
     bool over;
-    bool asked; /* for a password */
+    bool asked; /* for a password or a signature */
+    char signature[128];
     char password[64];
     struct session_result result;
 };
@@ -126,6 +127,8 @@ static void misbehave(const char *how)
         msg_put_empty(&b, MSG_AUTHENTICATED, 999999);
     else if (strcmp(how, "bad-order") == 0)
         msg_put_data(&b, 1, false, "x", 1);
+    else if (strcmp(how, "bad-sign") == 0) /* before its host key was accepted */
+        msg_put_sign(&b, 1, 7, "login", 5);
     else if (strcmp(how, "bad-length") == 0)
         frame_append(&b, MSG_AUTHENTICATED, 1, "x", 1);
     else if (strcmp(how, "bad-begun") == 0)
@@ -216,6 +219,9 @@ static void run_command(struct session *s)
     } else if (str_starts(c, "password")) {
         send_text(s, false, s->password);
         finish(s, PROBLEM_NONE, 0);
+    } else if (str_starts(c, "sign")) {
+        send_text(s, false, s->signature);
+        finish(s, PROBLEM_NONE, 0);
     } else if (strcmp(c, "hang") == 0) {
         s->waiting = true;
     } else if (strcmp(c, "input") == 0) {
@@ -240,6 +246,16 @@ static void run_command(struct session *s)
         send_text(s, true, "err");
         finish(s, PROBLEM_NONE, 0);
     }
+}
+
+/* Asks before it goes on; "sign-twice" asks again without an answer. */
+static void ask_to_sign(struct session *s)
+{
+    s->asked = s->waiting = true;
+    s->step--;
+    s->ops.sign(s->user, 7, "login", 5);
+    if (strcmp(s->command, "sign-twice") == 0)
+        s->ops.sign(s->user, 7, "login", 5);
 }
 
 static void step(struct session *s)
@@ -274,6 +290,10 @@ static void step(struct session *s)
             s->asked = s->waiting = true;
             s->step--;
             s->ops.password(s->user);
+            return;
+        }
+        if (str_starts(s->command, "sign") && !s->asked) {
+            ask_to_sign(s);
             return;
         }
         s->ops.authenticated(s->user);
@@ -343,6 +363,24 @@ enum rc session_env_add_key(struct session_env *env, unsigned id, const char *te
     return RC_OK;
 }
 
+enum rc session_env_add_agent_key(struct session_env *env, unsigned id, const void *blob,
+                                  size_t len, const char *label, struct err *e)
+{
+    (void)e;
+    snprintf(env->key, sizeof env->key, "agent %u/%.*s/%s", id, (int)len, (const char *)blob,
+             label);
+    return RC_OK;
+}
+
+enum rc session_env_add_cert(struct session_env *env, unsigned id, unsigned base, const void *blob,
+                             size_t len, const char *label, struct err *e)
+{
+    (void)e;
+    snprintf(env->key, sizeof env->key, "cert %u/%u/%.*s/%s", id, base, (int)len,
+             (const char *)blob, label);
+    return RC_OK;
+}
+
 enum rc session_env_set_stdin(struct session_env *env, const void *p, size_t n, struct err *e)
 {
     (void)e;
@@ -400,6 +438,15 @@ enum rc session_password_answer(struct session *s, const char *text, size_t len)
         finish(s, PROBLEM_AUTH_DENIED, -1);
     update_idle(s->env);
     return RC_OK;
+}
+
+void session_sign_answer(struct session *s, enum sign_answer a, const void *sig, size_t len,
+                         const char *detail)
+{
+    snprintf(s->signature, sizeof s->signature, "%d/%.*s/%s", (int)a, (int)len, (const char *)sig,
+             detail);
+    s->waiting = false;
+    update_idle(s->env);
 }
 
 void session_cancel(struct session *s, enum problem problem, bool now)

@@ -92,7 +92,7 @@ static void test_every_form(void **state)
         const struct key_file *f = &k.items[id];
         if (f->encrypted != made[i].encrypted)
             fail_msg("%s: encrypted is %d", made[i].name, f->encrypted);
-        assert_int_equal(keys_usable(f), !made[i].encrypted);
+        assert_int_equal(keys_usable(&k, id), !made[i].encrypted);
         assert_int_equal(strlen(f->text), f->len);
         assert_int_equal(ssh_key_check(f->text, "wrong", &e) == RC_OK, !f->encrypted);
         assert_int_equal(ssh_key_check(f->text, NULL, &e) == RC_OK, !f->encrypted);
@@ -222,8 +222,8 @@ static void test_defaults(void **state)
     assert_int_equal(k.count, 2);
     assert_non_null(strstr(k.items[0].path, "/.ssh/id_ed25519"));
     assert_true(k.items[0].optional);
-    assert_false(keys_usable(&k.items[0]));
-    assert_true(keys_usable(&k.items[1]));
+    assert_false(keys_usable(&k, 0));
+    assert_true(keys_usable(&k, 1));
     unsigned id;
     assert_int_equal(keys_add(&k, "~/.ssh/id_ed25519", &id, &e), RC_OK);
     assert_int_equal(id, 0);
@@ -272,7 +272,7 @@ static int unlock_in_child(const char *const *names, bool optional)
     for (size_t i = 0; rc == RC_OK && i < k.count; i++)
         if (k.items[i].encrypted && k.items[i].passphrase != NULL)
             right = right && strcmp(k.items[i].passphrase, "secret") == 0;
-    bool usable = k.count > 0 && keys_usable(&k.items[0]);
+    bool usable = k.count > 0 && keys_usable(&k, 0);
     keys_fini(&k);
     if (!right)
         return 2;

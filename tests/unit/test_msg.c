@@ -11,7 +11,7 @@
 #include "controller/worker/msg.h"
 #include "proto/wire.h"
 
-enum { KINDS = 12 };
+enum { KINDS = 17 };
 
 static struct session_spec sample_spec(void)
 {
@@ -54,6 +54,13 @@ static struct session_result sample_result(void)
     return r;
 }
 
+static const struct msg_identity sample_agent = {.agent = true,
+                                                 .blob = "blob",
+                                                 .len = 4,
+                                                 .label = "me (in the agent)"},
+                                 sample_cert = {
+                                     .base = 3, .blob = "blob2", .len = 5, .label = "id-cert.pub"};
+
 /* One message of each kind. */
 static enum rc put_kind(struct buf *b, int kind)
 {
@@ -73,6 +80,11 @@ static enum rc put_kind(struct buf *b, int kind)
     case 8: return msg_put_hostkey(b, 77, "ssh-ed25519", "\0\0\0\v", 4);
     case 9: return msg_put_data(b, 77, true, "oops\n", 5);
     case 10: return msg_put_done(b, 77, &result);
+    case 11: return msg_put_identity(b, 4, &sample_agent);
+    case 12: return msg_put_identity(b, 5, &sample_cert);
+    case 13: return msg_put_sign(b, 77, 4, "a login", 7);
+    case 14: return msg_put_signed(b, 77, SIGN_OK, "signature", 9, "");
+    case 15: return msg_put_signed(b, 77, SIGN_REFUSED, NULL, 0, "the agent refused to sign");
     default: return msg_put_empty(b, MSG_SENT, 77);
     }
 }
@@ -86,6 +98,9 @@ static enum rc get_any(const struct frame *f)
     struct msg_trouble trouble;
     struct msg_hostkey hostkey;
     struct session_result done;
+    static struct msg_identity identity;
+    struct msg_signed answered;
+    struct msg_sign sign;
     enum problem problem;
     const void *p;
     size_t n;
@@ -121,6 +136,21 @@ static enum rc get_any(const struct frame *f)
             assert_true((unsigned)done.outcome.phase < PHASE_COUNT);
         }
         return rc;
+    case MSG_IDENTITY:
+        rc = msg_get_identity(f, &identity, NULL);
+        if (rc == RC_OK)
+            assert_true(identity.len > 0 && identity.base <= UINT16_MAX && f->id <= UINT16_MAX);
+        return rc;
+    case MSG_SIGN:
+        rc = msg_get_sign(f, &sign, NULL);
+        if (rc == RC_OK)
+            assert_true(sign.len > 0 && sign.len <= MSG_MAX_SIGN_DATA && sign.key <= UINT16_MAX);
+        return rc;
+    case MSG_SIGNED:
+        rc = msg_get_signed(f, &answered, NULL);
+        if (rc == RC_OK)
+            assert_int_equal(answered.len > 0, answered.answer == SIGN_OK);
+        return rc;
     case MSG_PAUSE:
     case MSG_RESUME:
     case MSG_PING:
@@ -136,6 +166,55 @@ static struct frame parse(const struct buf *b)
     struct frame f;
     assert_int_equal(frame_parse(b->data, b->len, &f), (long)b->len);
     return f;
+}
+
+static void identities_and_signatures(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    static struct msg_identity i;
+    assert_int_equal(put_kind(&b, 12), RC_OK);
+    struct frame f = parse(&b);
+    assert_int_equal(f.id, 5);
+    assert_int_equal(msg_get_identity(&f, &i, NULL), RC_OK);
+    assert_false(i.agent);
+    assert_int_equal(i.base, 3);
+    assert_int_equal(i.len, 5);
+    assert_memory_equal(i.blob, "blob2", 5);
+    assert_string_equal(i.label, "id-cert.pub");
+    f.id = UINT16_MAX + 1;
+    assert_int_equal(msg_get_identity(&f, &i, NULL), RC_PROTO);
+    buf_reset(&b);
+    struct msg_sign s;
+    assert_int_equal(put_kind(&b, 13), RC_OK);
+    f = parse(&b);
+    assert_int_equal(msg_get_sign(&f, &s, NULL), RC_OK);
+    assert_int_equal(s.key, 4);
+    assert_int_equal(s.len, 7);
+    buf_reset(&b);
+    struct msg_signed a;
+    assert_int_equal(put_kind(&b, 14), RC_OK);
+    f = parse(&b);
+    assert_int_equal(msg_get_signed(&f, &a, NULL), RC_OK);
+    assert_int_equal(a.answer, SIGN_OK);
+    assert_memory_equal(a.sig, "signature", 9);
+    buf_reset(&b);
+    /* A signature without bytes, and a refusal with some, are lies. */
+    assert_int_equal(msg_put_signed(&b, 77, SIGN_OK, NULL, 0, ""), RC_OK);
+    f = parse(&b);
+    assert_int_equal(msg_get_signed(&f, &a, NULL), RC_PROTO);
+    buf_reset(&b);
+    assert_int_equal(msg_put_signed(&b, 77, SIGN_REFUSED, "x", 1, ""), RC_OK);
+    f = parse(&b);
+    assert_int_equal(msg_get_signed(&f, &a, NULL), RC_PROTO);
+    buf_reset(&b);
+    static char large[MSG_MAX_SIGN_DATA + 1];
+    assert_int_equal(msg_put_sign(&b, 1, 1, large, sizeof large), RC_LIMIT);
+    assert_int_equal(msg_put_sign(&b, 1, 1, large, 0), RC_LIMIT);
+    assert_int_equal(msg_put_sign(&b, 1, 1, large, sizeof large - 1), RC_OK);
+    assert_int_equal(msg_put_signed(&b, 1, SIGN_OK, large, MSG_MAX_SIGNATURE + 1, ""), RC_LIMIT);
+    buf_fini(&b);
 }
 
 static void key(void **state)
@@ -514,6 +593,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(key),
+        cmocka_unit_test(identities_and_signatures),
         cmocka_unit_test(key_fits_its_room),
         cmocka_unit_test(start),
         cmocka_unit_test(start_ipv4),

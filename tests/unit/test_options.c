@@ -132,6 +132,9 @@ CHECK(is_user, IS(o->user, "deploy") && !o->user_is_default)
 CHECK(is_port, o->port == 2222)
 CHECK(is_key, o->keys.count == 1 && IS(o->keys.items[0], "k"))
 CHECK(is_ask_pass, o->ask_pass)
+CHECK(is_certificates, o->certificates.count == 2 && IS(o->certificates.items[0], "a-cert.pub"))
+CHECK(is_agent, IS(o->agent, "/run/agent"))
+CHECK(is_no_agent, IS(o->agent, "none"))
 CHECK(is_known, o->known_hosts.count == 1 && IS(o->known_hosts.items[0], "kh"))
 CHECK(is_ssh_config, IS(o->ssh_config, "f") && o->ssh_words.count == 1 && o->port == 5 &&
                          IS(o->ssh_words.items[0], "Ciphers=x"))
@@ -254,6 +257,9 @@ static const struct row rows[] = {
     {"muster run --openssh-max 9 --no-openssh web -- x", is_openssh},
     {"muster run -F f -O Ciphers=x -O Port=5 web -- x", is_ssh_config},
     {"muster run --ask-pass web -- x", is_ask_pass},
+    {"muster run --certificate a-cert.pub -O CertificateFile=b web -- x", is_certificates},
+    {"muster run --agent /run/agent web -- x", is_agent},
+    {"muster run -O IdentityAgent=none web -- x", is_no_agent},
     {"muster run -O UserKnownHostsFile=kh web -- x", is_known},
     {"muster run --known-hosts a --known-hosts b web -- x", is_known2},
     {"muster run --host-keys accept-new web -- x", is_accept_new},

@@ -64,6 +64,8 @@ struct fixture {
     bool all_dead;
     char trouble[512];
     bool stop_at_trouble;
+    int signs;
+    bool refuse_to_sign;
     bool closed;
     size_t live;
 };
@@ -96,6 +98,18 @@ static void on_begun(void *user, uint64_t job)
     f->jobs[job].begun++;
     if (f->jobs[job].begun == 1 && ++f->begun == f->want_begun)
         uv_stop(&f->loop);
+}
+
+static void on_sign(void *user, uint64_t job, unsigned key, const void *data, size_t n)
+{
+    struct fixture *f = user;
+    char text[64];
+    snprintf(text, sizeof text, "by %u: %.*s", key, (int)n, (const char *)data);
+    f->signs++;
+    if (f->refuse_to_sign)
+        pool_signed(f->pool, job, SIGN_REFUSED, NULL, 0, "no");
+    else if (f->signs == 1) /* not the second of "sign-twice": it is out of turn anyway */
+        pool_signed(f->pool, job, SIGN_OK, text, strlen(text), "fine");
 }
 
 static void on_authenticated(void *user, uint64_t job)
@@ -153,7 +167,8 @@ static const struct pool_ops ops = {.begun = on_begun,
                                     .sent = on_sent,
                                     .data = on_data,
                                     .done = on_done,
-                                    .trouble = on_trouble};
+                                    .trouble = on_trouble,
+                                    .sign = on_sign};
 
 static void open_pool(struct fixture *f, unsigned workers)
 {
@@ -319,6 +334,41 @@ static void keys_and_input(void **state)
         assert_string_equal(f.jobs[i].out, want);
     close_pool(&f);
     mem_free(input);
+}
+
+static void keys_that_are_no_files(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_pool(&f, 1);
+    assert_int_equal(pool_add_identity(f.pool, 9, -1, "blob", 4, "agent's", NULL), RC_OK);
+    start(&f, 1, "input");
+    run_until_done(&f, 1);
+    assert_string_equal(f.jobs[1].out, "agent 9/blob/agent's 0 0");
+    assert_int_equal(pool_add_identity(f.pool, 10, 9, "cert", 4, "c", NULL), RC_OK);
+    start(&f, 2, "input");
+    run_until_done(&f, 1);
+    assert_string_equal(f.jobs[2].out, "cert 10/9/cert/c 0 0");
+    static char large[64 * 1024];
+    assert_int_equal(pool_add_identity(f.pool, 11, -1, large, sizeof large, "l", NULL), RC_LIMIT);
+    close_pool(&f);
+}
+
+static void signatures(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_pool(&f, 1);
+    start(&f, 1, "sign");
+    run_until_done(&f, 1);
+    assert_int_equal(f.signs, 1);
+    assert_string_equal(f.jobs[1].out, "0/by 7: login/fine");
+    f.refuse_to_sign = true;
+    start(&f, 2, "sign");
+    run_until_done(&f, 1);
+    assert_string_equal(f.jobs[2].out, "1//no");
+    pool_signed(f.pool, 2, SIGN_OK, "x", 1, ""); /* it has ended: nothing happens */
+    close_pool(&f);
 }
 
 static void queued_before_attach(void **state)
@@ -667,6 +717,8 @@ static void a_worker_that_lies_is_ended(void **state)
         {"bad-scan", "not of its kind"},
         {"bad-map", "larger than the message"},
         {"bad-wanted", "a password out of turn"},
+        {"bad-sign", "a signature out of turn"},
+        {"sign-twice", "a signature out of turn"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct fixture f;
@@ -885,6 +937,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(reject_and_cancel),
         cmocka_unit_test(passwords),
         cmocka_unit_test(keys_and_input),
+        cmocka_unit_test(keys_that_are_no_files),
+        cmocka_unit_test(signatures),
         cmocka_unit_test(queued_before_attach),
         cmocka_unit_test(queued_while_the_loop_prepares),
         cmocka_unit_test(a_bad_key_is_told),

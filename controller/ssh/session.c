@@ -547,19 +547,6 @@ void session_on_deadline(struct wheel_timer *timer)
 
 /* --- the calls --- */
 
-void session_hostkey_answer(struct session *s, enum hostkey_answer a, enum problem problem,
-                            const char *detail)
-{
-    if (s->answered || s->state != S_HOSTKEY)
-        return;
-    s->answered = true;
-    s->answer = a;
-    s->answer_problem = problem;
-    if (a == HOSTKEY_REJECT)
-        session_note(&s->answer_detail, detail);
-    session_wake(s);
-}
-
 void session_cancel(struct session *s, enum problem problem, bool now)
 {
     if (s->state >= S_CLOSE)

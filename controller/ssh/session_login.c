@@ -2,6 +2,7 @@
  * session.h and the table in session.c. */
 #include "controller/ssh/session_int.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The type is the first string of the blob. */
@@ -48,6 +49,19 @@ enum step session_in_hostkey(struct session *s)
                             s->answer_detail != NULL ? s->answer_detail : "");
     s->result.timing.host_key = session_elapsed_us(s);
     return session_move(s, S_SERVICE);
+}
+
+void session_hostkey_answer(struct session *s, enum hostkey_answer a, enum problem problem,
+                            const char *detail)
+{
+    if (s->answered || s->state != S_HOSTKEY)
+        return;
+    s->answered = true;
+    s->answer = a;
+    s->answer_problem = problem;
+    if (a == HOSTKEY_REJECT)
+        session_note(&s->answer_detail, detail);
+    session_wake(s);
 }
 
 enum step session_in_service(struct session *s)

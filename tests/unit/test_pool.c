@@ -718,7 +718,7 @@ static void a_worker_that_lies_is_ended(void **state)
         {"bad-map", "larger than the message"},
         {"bad-wanted", "a password out of turn"},
         {"bad-sign", "a signature out of turn"},
-        {"sign-twice", "a signature out of turn"},
+        {"sign-twice", "out of turn"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct fixture f;

@@ -276,11 +276,11 @@ enum rc keys_append(struct keys *k, const struct key_file *item, unsigned *id, s
 static enum rc find_path(struct keys *k, const char *path, unsigned *id, bool *found)
 {
     *found = false;
-    char *full = k->count > 0 ? expand_home(path) : NULL;
+    char *full = k->count > 0 ? keys_expand_home(path) : NULL;
     if (full == NULL)
         return k->count > 0 ? RC_NOMEM : RC_OK;
     for (size_t i = 0; i < k->count && !*found; i++) {
-        *found = strcmp(k->items[i].path, full) == 0;
+        *found = k->items[i].base == -1 && strcmp(k->items[i].path, full) == 0;
         *id = (unsigned)i;
     }
     mem_free(full);

@@ -10,6 +10,7 @@
 
 #include "common/str.h"
 #include "controller/run/target_config.h"
+#include "controller/sshconfig/words.h"
 
 static const char *own_name(struct arena *arena)
 {
@@ -56,6 +57,17 @@ void target_order_keys(const struct keys *keys, uint8_t *ids, uint8_t *count)
     for (unsigned i = 0; i < n; i++)
         ids[i] = (uint8_t)all[i];
     *count = (uint8_t)n;
+}
+
+void target_keep_agents(struct target *t, const struct keys *keys, bool named, const char *agent,
+                        const char *only)
+{
+    bool agents = !(agent != NULL && sshword_none(agent)) && !(only != NULL && sshword_yes(only));
+    uint8_t kept = 0;
+    for (unsigned i = 0; i < t->key_count; i++)
+        if (keys_only_in_agent(keys, t->keys[i]) ? agents : !named)
+            t->keys[kept++] = t->keys[i];
+    t->key_count = kept;
 }
 
 /* Named keys stand alone, as with IdentitiesOnly; otherwise what the agent has comes before the

@@ -80,6 +80,12 @@ enum rc target_defaults_init(struct target_defaults *d, const struct options *o,
 /* Puts a host's keys in ssh's order, with the certificates that go with them (keys_order). */
 void target_order_keys(const struct keys *keys, uint8_t *ids, uint8_t *count);
 
+/* Of the keys that nobody named: without the files where ssh_config names others, and without what
+ * only the agent has where its IdentityAgent (`agent`) or IdentitiesOnly (`only`) say so; NULL:
+ * they say nothing. */
+void target_keep_agents(struct target *t, const struct keys *keys, bool named, const char *agent,
+                        const char *only);
+
 /* Fills *t; files that variables name are added to `keys`. RC_NOMEM, or RC_OK with t->bad set where
  * the host cannot be used. Strings live in arena or in the inventory. */
 enum rc target_init(struct target *t, const struct target_defaults *d, const struct inventory *inv,

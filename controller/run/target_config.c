@@ -297,22 +297,6 @@ static void add_key(struct target *t, int id)
         t->keys[t->key_count++] = (uint8_t)id;
 }
 
-/* Of the keys that nobody named: without the files where others are named, and without what only
- * the agent has where it is not wanted. */
-static void keep_agents(struct applying *ap, bool named)
-{
-    const char *agent = ap->a->value[SSHWORD_IDENTITY_AGENT];
-    const char *only = ap->a->value[SSHWORD_IDENTITIES_ONLY];
-    bool agents = !(agent != NULL && sshword_none(agent)) && !(only != NULL && sshword_yes(only));
-    uint8_t kept = 0;
-    for (unsigned i = 0; i < ap->t->key_count; i++) {
-        bool in_agent = keys_only_in_agent(ap->keys, ap->t->keys[i]);
-        if (in_agent ? agents : !named)
-            ap->t->keys[kept++] = ap->t->keys[i];
-    }
-    ap->t->key_count = kept;
-}
-
 /* One that is not there is passed over, as ssh does. */
 static enum rc take_certificates(struct applying *ap)
 {
@@ -347,7 +331,8 @@ static enum rc take_keys(struct applying *ap)
         target_order_keys(ap->keys, ap->t->keys, &ap->t->key_count);
         return RC_OK;
     }
-    keep_agents(ap, a->identity_count > 0);
+    target_keep_agents(ap->t, ap->keys, a->identity_count > 0, a->value[SSHWORD_IDENTITY_AGENT],
+                       a->value[SSHWORD_IDENTITIES_ONLY]);
     buf_init(&path, MAX_PATH);
     for (size_t i = 0; rc == RC_OK && i < a->identity_count; i++) {
         int id;

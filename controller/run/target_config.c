@@ -14,7 +14,7 @@
 #include "common/map.h"
 #include "common/mem.h"
 #include "controller/openssh/openssh.h"
-#include "controller/run/jump_text.h"
+#include "controller/run/beyond.h"
 #include "controller/sshconfig/algorithms.h"
 #include "controller/sshconfig/sshconfig.h"
 #include "controller/sshconfig/tokens.h"
@@ -470,42 +470,10 @@ static void take_bounds(struct applying *ap)
 
 /* ---- what only OpenSSH's ssh can do ---- */
 
-static bool asks_for(const struct sshconfig_answer *a, enum sshword w)
-{
-    if (w == SSHWORD_CANONICALIZE)
-        return a->value[w] != NULL && strcasecmp(a->value[w], "no") != 0 &&
-               strcasecmp(a->value[w], "false") != 0;
-    return !sshword_none(a->value[w]);
-}
-
-/* The word that needs it, or SSHWORD_COUNT. */
-static enum sshword beyond_us(const struct sshconfig_answer *a)
-{
-    static const enum sshword words[] = {
-        SSHWORD_PROXY_COMMAND,    SSHWORD_BIND_ADDRESS, SSHWORD_BIND_INTERFACE, SSHWORD_PKCS11,
-        SSHWORD_HOST_KEY_COMMAND, SSHWORD_REVOKED_KEYS, SSHWORD_CANONICALIZE};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (asks_for(a, words[i]) && !(words[i] == SSHWORD_PROXY_COMMAND &&
-                                       jump_is_command(a->value[SSHWORD_PROXY_COMMAND])))
-            return words[i];
-    for (enum sshword w = SSHWORD_HOST_KEY_ALGORITHMS; w <= SSHWORD_MACS; w++)
-        if (a->value[w] != NULL && algorithms_fit(w, a->value[w]) == ALGORITHMS_NONE)
-            return w;
-    return SSHWORD_COUNT;
-}
-
-static bool asks_for_old(const struct sshconfig_answer *a)
-{
-    for (enum sshword w = SSHWORD_HOST_KEY_ALGORITHMS; w <= SSHWORD_MACS; w++)
-        if (a->value[w] != NULL && algorithms_fit(w, a->value[w]) == ALGORITHMS_OLD)
-            return true;
-    return false;
-}
-
 static enum rc take_limits(struct applying *ap)
 {
     const struct sshconfig_answer *a = ap->a;
-    enum sshword w = beyond_us(a);
+    enum sshword w = beyond_word(a);
     if (a->where[SSHWORD_REFUSE] != NULL)
         return mark_bad(ap, "ssh_config refuses it at %s: %.200s", a->where[SSHWORD_REFUSE],
                         a->value[SSHWORD_REFUSE]);
@@ -520,14 +488,6 @@ static enum rc take_limits(struct applying *ap)
     return RC_OK;
 }
 
-static bool has_ticket(void)
-{
-    char path[64];
-    const char *cache = getenv("KRB5CCNAME");
-    snprintf(path, sizeof path, "/tmp/krb5cc_%u", (unsigned)getuid());
-    return (cache != NULL && *cache != '\0') || access(path, R_OK) == 0;
-}
-
 /* Files of the system often allow GSSAPI for every host: it counts where it is asked for first, and
  * where we have no key but a ticket. */
 static enum rc take_gssapi(struct applying *ap)
@@ -535,7 +495,7 @@ static enum rc take_gssapi(struct applying *ap)
     const char *order = ap->a->value[SSHWORD_PREFERRED];
     bool on = sshword_yes(ap->a->value[SSHWORD_GSSAPI]);
     bool first = order != NULL && strncasecmp(order, "gssapi-with-mic", 15) == 0;
-    bool only = ap->t->key_count == 0 && target_config_has_openssh(ap->tc) && has_ticket();
+    bool only = ap->t->key_count == 0 && target_config_has_openssh(ap->tc) && beyond_ticket();
     if (ap->tc->options->verb == VERB_KEYSCAN || ap->t->openssh != NULL || !on || !(first || only))
         return RC_OK;
     return use_openssh(ap, "GSSAPIAuthentication at %s", ap->a->where[SSHWORD_GSSAPI]);
@@ -565,7 +525,7 @@ static enum rc apply(struct applying *ap)
     ap->tokens.alias = ap->t->alias ? ap->t->key_name : NULL;
     ap->tokens.user = ap->t->user;
     ap->tokens.port = ap->t->port;
-    ap->t->legacy = asks_for_old(ap->a);
+    ap->t->legacy = beyond_old(ap->a);
     take_policy(ap);
     take_bounds(ap);
     rc = take_limits(ap);

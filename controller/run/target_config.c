@@ -224,7 +224,8 @@ static enum rc take_names(struct applying *ap)
         t->user = a->value[SSHWORD_USER];
     if (!ap->given->port && a->value[SSHWORD_PORT] != NULL)
         t->port = (uint16_t)strtoul(a->value[SSHWORD_PORT], NULL, 10);
-    t->key_name = t->address;
+    if (!ap->given->alias)
+        t->key_name = t->address;
     if (!ap->given->alias && a->value[SSHWORD_HOST_KEY_ALIAS] != NULL) {
         t->key_name = a->value[SSHWORD_HOST_KEY_ALIAS];
         t->alias = true;

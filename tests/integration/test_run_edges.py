@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+import threading
 
 from muster_case import MusterCase, main, processes_of
 
@@ -135,10 +136,17 @@ class Edges(MusterCase):
             out.write('\n'.join(lines) + '\n')
         p = self.start_on(f, '--connect-timeout', '1000s', '-f', str(count), '--yes', '--retries', '0',
                           '--no-breaker', 'all', '--', 'true', preexec_fn=small_stack)
-        self.wait_for(lambda: connections(host.port) == 8, 'eight connections')
-        for pid in processes_of(p.pid)[1:]:
-            os.kill(pid, signal.SIGKILL)
-        r = self.finish(p)
+        ends = []
+        reader = threading.Thread(target=lambda: ends.append(self.finish(p)))
+        reader.start()
+        while reader.is_alive():  # until no other is put in their place
+            self.wait_for(lambda: not reader.is_alive() or connections(host.port) == 8, 'eight connections')
+            for pid in processes_of(p.pid)[1:]:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        r = ends[0]
         self.assertEqual(len(r.hosts()), count)
         self.assertEqual({h['problem'] for h in r.hosts().values()}, {'worker-died'})
 

@@ -7,6 +7,7 @@
 #include "controller/ssh/ssh_io_int.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,10 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "controller/ssh/offered.h"
+
+/* Bytes from which on malloc gives a block a mapping of its own: glibc's own figure, which it would
+ * otherwise move; and what may lie free at the heap's end. */
+enum { MAPPED_FROM = 128 * 1024, HEAP_END_MAX = 1024 * 1024 };
 
 _Thread_local struct sshio *sshio_current;
 
@@ -63,8 +68,18 @@ static void on_log(int priority, const char *function, const char *text, void *u
         note_cause(text);
 }
 
+/* For connect_step: malloc cuts a block from the heap's end, where there is room, before it looks
+ * at the size. So no room is made there ahead of need; nor is any given back in small pieces. */
+static void set_up_malloc(void)
+{
+    mallopt(M_TOP_PAD, 0);
+    mallopt(M_TRIM_THRESHOLD, HEAP_END_MAX);
+    mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+}
+
 void sshio_thread_init(void)
 {
+    set_up_malloc();
     ssh_init();
     /* Never log_function of ssh_callbacks_struct: it becomes the thread's callback with one
      * session as its user data and outlives that session. */
@@ -310,10 +325,24 @@ static void restore_nonblock(struct sshio *io)
     io->nonblocking = flags >= 0 && fcntl(io->fd, F_SETFL, flags | O_NONBLOCK) == 0;
 }
 
+/* libssh makes room for two reads when the first bytes come and keeps it: 8 KB a session, of which
+ * one that hears little only ever touches the beginning. In a mapping of its own, the pages that
+ * were not touched are not there. The kernel joins such mappings: they stay few. */
+static int connect_step(struct sshio *io)
+{
+    bool first = ssh_get_serverbanner(io->ssh) == NULL;
+    if (first)
+        mallopt(M_MMAP_THRESHOLD, 2 * SSHIO_READ);
+    int rc = ssh_connect(io->ssh);
+    if (first)
+        mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+    return rc;
+}
+
 enum sshio_step sshio_handshake(struct sshio *io)
 {
     sshio_current = io;
-    int rc = ssh_connect(io->ssh);
+    int rc = connect_step(io);
     sshio_current = NULL;
     if (!io->given)
         io->given = rc != SSH_ERROR || ssh_get_fd(io->ssh) == io->fd ||

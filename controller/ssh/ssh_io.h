@@ -28,7 +28,8 @@ enum {
     SSHIO_MAX_MESSAGES = 1000, /* requests of a server to us, before it counts as a flood */
 };
 
-/* Once per thread that will use sessions. */
+/* Once per thread that will use sessions. It also sets, for the whole process, when malloc gives a
+ * block a mapping of its own: a session that waits then costs one page for what it may read. */
 void sshio_thread_init(void);
 
 /* Imports a private key. RC_OK; RC_CRYPTO: wrong or missing passphrase, or not a key we can use;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 
@@ -902,11 +903,44 @@ static void test_keys(void **state)
     bench_fini(&b);
 }
 
+/* --- memory --- */
+
+/* First of all tests: what others have freed would be used again. */
+static void test_idle_buffers(void **state)
+{
+    (void)state;
+    enum { N = 16 };
+    static struct probe probes[N];
+    if (mallinfo2().arena == 0)
+        skip(); /* a sanitizer's malloc, which has no mappings to tell of */
+    struct bench b;
+    bench_init(&b);
+    size_t before = mallinfo2().hblks;
+    struct session_spec spec = spec_for(SSHD_IP, sshd_port, "exec sleep 600");
+    for (int i = 0; i < N; i++) {
+        probe_init(&probes[i], &b);
+        start(&probes[i], &spec);
+    }
+    for (int i = 0; i < N; i++)
+        run_until_state(&probes[i], S_RUN);
+    size_t mapped = mallinfo2().hblks - before;
+    for (int i = 0; i < N; i++)
+        session_cancel(probes[i].s, PROBLEM_CANCELLED, false);
+    uv_run(&b.loop, UV_RUN_DEFAULT);
+    for (int i = 0; i < N; i++) {
+        expect(&probes[i], PROBLEM_CANCELLED, PHASE_RUN);
+        probe_fini(&probes[i]);
+    }
+    bench_fini(&b);
+    assert_true(mapped >= N / 2); /* not all: some fit where a handshake left room */
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) /* one test by name */
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_idle_buffers),
         cmocka_unit_test(test_ok),
         cmocka_unit_test(test_scan),
         cmocka_unit_test(test_exit_codes),

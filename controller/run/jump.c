@@ -485,7 +485,7 @@ static enum rc find_way(struct jumps *j, struct target *t, bool is_hop, struct p
     if (w == NULL || w->count == 0 || w->chains[0].count == 0 || names_itself(w, t->name))
         return RC_OK;
     if (w->way == UNKNOWN_WAY) {
-        uint32_t made;
+        uint32_t made = UNKNOWN_WAY;
         rc = make_way(j, w, path, &made, e);
         if (rc != RC_OK)
             return rc;

@@ -51,6 +51,7 @@ static void mark(struct bridge *b)
 static void unlist(struct bridge *b)
 {
     struct session *link = b->link;
+    must(link != NULL);
     *(b->prev != NULL ? &b->prev->next : &link->bridges) = b->next;
     if (b->next != NULL)
         b->next->prev = b->prev;

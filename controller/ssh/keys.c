@@ -193,9 +193,10 @@ static bool find(const struct keys *k, const struct key_file *item, unsigned *id
 {
     for (size_t i = 0; i < k->count; i++) {
         const struct key_file *f = &k->items[i];
-        bool same = item->ino != 0 ? f->dev == item->dev && f->ino == item->ino
-                                   : f->base < 0 && f->blob_len == item->blob_len &&
-                                         memcmp(f->blob, item->blob, item->blob_len) == 0;
+        bool same = item->ino != 0
+                        ? f->dev == item->dev && f->ino == item->ino
+                        : f->base < 0 && item->blob_len > 0 && f->blob_len == item->blob_len &&
+                              memcmp(f->blob, item->blob, item->blob_len) == 0;
         if (same) {
             *id = (unsigned)i;
             return true;

@@ -95,7 +95,7 @@ enum rc session_password_answer(struct session *s, const char *text, size_t len)
     enum rc rc = RC_OK;
     if (text != NULL && len > 0)
         rc = secret_new(&s->password, len + 1, NULL);
-    if (s->password != NULL) {
+    if (text != NULL && s->password != NULL) {
         memcpy(s->password->data, text, len);
         s->password->data[len] = '\0';
     }

@@ -118,7 +118,7 @@ static int execute(pid_t *pid, int fd)
 enum rc spawn_again(struct spawn *out, struct err *e)
 {
     int pair[2];
-    pid_t pid;
+    pid_t pid = -1;
     enum rc rc = make_pair(pair, e);
     if (rc != RC_OK)
         return rc;

@@ -17,17 +17,26 @@ enum { CHUNK_MIN = 4096, CHUNK_MAX = 1 << 20 };
 
 void arena_init(struct arena *a)
 {
+    arena_init_from(a, NULL);
+}
+
+void arena_init_from(struct arena *a, const struct arena_source *source)
+{
     a->head = NULL;
     a->used = 0;
+    a->source = source;
 }
 
 void arena_fini(struct arena *a)
 {
     for (struct arena_chunk *c = a->head, *next; c != NULL; c = next) {
         next = c->next;
-        mem_free(c);
+        if (a->source != NULL)
+            a->source->free(c);
+        else
+            mem_free(c);
     }
-    arena_init(a);
+    arena_init_from(a, a->source);
 }
 
 /* Chunks double up to a megabyte: a small document costs a page, a large one few calls. */
@@ -40,7 +49,8 @@ static struct arena_chunk *add_chunk(struct arena *a, size_t size)
         cap = size;
     if (cap > SIZE_MAX - sizeof(struct arena_chunk))
         return NULL;
-    struct arena_chunk *c = mem_alloc(sizeof *c + cap);
+    struct arena_chunk *c =
+        a->source != NULL ? a->source->alloc(sizeof *c + cap) : mem_alloc(sizeof *c + cap);
     if (c == NULL)
         return NULL;
     c->cap = cap;

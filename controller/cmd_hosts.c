@@ -220,6 +220,7 @@ static enum rc put_inventory(struct options *o, struct buf *out, struct err *e)
     enum rc rc = select_inventory(o, &inv, e);
     if (rc != RC_OK)
         return rc;
+    inventory_warn_sealed(inv);
     switch (o->hosts_view) {
     case HOSTS_VARS: rc = put_vars(inv, o->vars_host, out, e); break;
     case HOSTS_GRAPH: rc = put_graph(inv, o, out, e); break;

@@ -74,6 +74,8 @@ static enum rc select_hosts(struct work *w, struct err *e)
 {
     enum rc rc = select_inventory(w->o, &w->inventory, e);
     if (rc == RC_OK)
+        inventory_warn_sealed(w->inventory); /* nothing is opened to look at keys */
+    if (rc == RC_OK)
         rc = select_targets(w->o, w->inventory, &w->selection, e);
     if (rc == RC_OK && w->selection.count == 0)
         rc = err_set(e, RC_NOTFOUND, "no host is left to look at");

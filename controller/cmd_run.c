@@ -184,8 +184,10 @@ static enum rc open_secrets(const struct options *o, struct plan_parts *p, struc
     enum rc rc = secrets_new(&p->secrets, e);
     if (rc == RC_OK)
         rc = unseal_new(&p->unseal, &from, p->secrets, e);
-    if (rc == RC_OK)
-        inventory_set_opener(p->inventory, unseal_for_inventory, p->unseal);
+    if (rc == RC_OK) {
+        struct inventory_opener opener = unseal_opener(p->unseal);
+        inventory_set_opener(p->inventory, &opener);
+    }
     return rc;
 }
 
@@ -272,7 +274,7 @@ static enum rc make_targets(struct options *o, struct plan_parts *p, struct err 
         o->connect_timeout_ms = target_config_longest_ms(p->config);
     if (rc == RC_OK)
         warn_clear(p);
-    inventory_set_opener(p->inventory, NULL, NULL);
+    inventory_set_opener(p->inventory, NULL);
     unseal_free(p->unseal); /* and the vault's key with it */
     p->unseal = NULL;
     return rc == RC_OK ? masks_new(&p->masks, p->secrets, e) : rc;
@@ -281,6 +283,8 @@ static enum rc make_targets(struct options *o, struct plan_parts *p, struct err 
 static enum rc select_hosts(const struct options *o, struct plan_parts *p, struct err *e)
 {
     enum rc rc = select_inventory(o, &p->inventory, e);
+    if (rc == RC_OK && o->where != NULL) /* which does not look into them */
+        inventory_warn_sealed(p->inventory);
     if (rc == RC_OK)
         rc = select_targets(o, p->inventory, &p->selection, e);
     if (rc == RC_OK && p->selection.count == 0)

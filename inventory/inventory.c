@@ -9,6 +9,7 @@
 #include "inventory/graph.h"
 #include "inventory/hostrange.h"
 #include "inventory/model.h"
+#include "inventory/sealed.h"
 #include "inventory/source.h"
 
 enum { SCRIPT_MS = 60000 };
@@ -59,6 +60,7 @@ void inventory_free(struct inventory *inv)
     map_fini(&inv->edges);
     map_fini(&inv->members);
     hostrange_patterns_free(inv->patterns);
+    sealed_free(inv->sealed);
     arena_fini(&inv->arena);
     mem_free(inv);
 }
@@ -270,123 +272,6 @@ enum rc inventory_group_hosts(struct inventory *inv, struct inv_group *g,
 
 /* --- variables --- */
 
-static const struct value *layer_get(const struct vars_layer *layers, uint32_t n, uint32_t dir,
-                                     const char *name)
-{
-    for (uint32_t i = n; i > 0; i--)
-        if (layers[i - 1].dir == dir)
-            return vars_get(&layers[i - 1].vars, name);
-    return NULL;
-}
-
-/* Files of groups: the folder decides before the group does; "all" comes after every other. */
-static const struct value *group_files_get(const struct inventory *inv, const struct host *h,
-                                           const char *name)
-{
-    const struct value *v = NULL;
-    for (uint32_t d = inv->dirs.count; v == NULL && d > 0; d--)
-        for (uint32_t i = h->pub.group_count; v == NULL && i > 1; i--) {
-            const struct group *g = (const struct group *)h->pub.groups[i - 1];
-            v = layer_get(g->layers, g->layer_count, d - 1, name);
-        }
-    const struct group *all = inv->all;
-    for (uint32_t i = all->layer_count; v == NULL && i > 0; i--)
-        v = vars_get(&all->layers[i - 1].vars, name);
-    return v;
-}
-
-static const struct value *lookup(const struct inventory *inv, const struct host *h,
-                                  const char *name)
-{
-    const struct value *v = NULL;
-    for (uint32_t i = h->layer_count; v == NULL && i > 0; i--)
-        v = vars_get(&h->layers[i - 1].vars, name);
-    if (v == NULL)
-        v = vars_get(&h->vars, name);
-    if (v == NULL)
-        v = group_files_get(inv, h, name);
-    for (uint32_t i = h->pub.group_count; v == NULL && i > 0; i--)
-        v = vars_get(&((const struct group *)h->pub.groups[i - 1])->vars, name);
-    return v;
-}
-
-const struct value *inventory_host_var(const struct inventory *inv, const struct inv_host *h,
-                                       const char *name)
-{
-    must(inv->finished);
-    const char *id =
-        map_gets(&inv->names, name); /* a name that nobody set is not even looked for */
-    return id ? lookup(inv, (const struct host *)h, id) : NULL;
-}
-
-/* In each row the later name wins, which is how Ansible reads its lists of alternatives. */
-static const char *const conn_names[][3] = {
-    {"host", "ssh_host", NULL},
-    {"port", "ssh_port", NULL},
-    {"user", "ssh_user", NULL},
-    {"password", "ssh_pass", "ssh_password"},
-    {"private_key_file", "ssh_private_key_file", NULL},
-    {"become_password", "become_pass", NULL},
-};
-
-static const struct value *prefixed(const struct inventory *inv, const struct inv_host *h,
-                                    const char *prefix, const char *name, const char **id)
-{
-    char full[128];
-    size_t before = strlen(prefix), n = strlen(name);
-    if (before + n > sizeof full)
-        return NULL;
-    memcpy(full, prefix, before);
-    memcpy(full + before, name, n);
-    *id = map_get(&inv->names, full, before + n);
-    return *id != NULL ? lookup(inv, (const struct host *)h, *id) : NULL;
-}
-
-/* *full: the name that it is set under. */
-static const struct value *conn_var(const struct inventory *inv, const struct inv_host *h,
-                                    const char *name, const char **full)
-{
-    static const char *const prefixes[] = {"muster_", "ansible_"};
-    const char *const single[3] = {name, NULL, NULL};
-    const char *const *names = single;
-    for (size_t i = 0; i < sizeof conn_names / sizeof conn_names[0]; i++)
-        for (int k = 0; k < 3 && conn_names[i][k] != NULL; k++)
-            if (strcmp(conn_names[i][k], name) == 0)
-                names = conn_names[i];
-    const struct value *v = NULL;
-    for (int p = 0; v == NULL && p < 2; p++)
-        for (int k = 3; v == NULL && k > 0; k--)
-            if (names[k - 1] != NULL)
-                v = prefixed(inv, h, prefixes[p], names[k - 1], full);
-    return v;
-}
-
-const struct value *inventory_host_conn_var(const struct inventory *inv, const struct inv_host *h,
-                                            const char *name)
-{
-    const char *full;
-    return conn_var(inv, h, name, &full);
-}
-
-void inventory_set_opener(struct inventory *inv, inventory_open_fn open, void *user)
-{
-    inv->open = open;
-    inv->open_user = user;
-}
-
-enum rc inventory_host_conn_open(const struct inventory *inv, const struct inv_host *h,
-                                 const char *name, struct value *space, const struct value **out,
-                                 struct err *e)
-{
-    const char *full = NULL;
-    *out = conn_var(inv, h, name, &full);
-    if (*out == NULL || (*out)->type != VALUE_VAULT || inv->open == NULL)
-        return RC_OK;
-    enum rc rc = inv->open(inv->open_user, *out, full, space, e);
-    *out = rc == RC_OK ? space : NULL;
-    return rc;
-}
-
 const struct value *inventory_group_vars(const struct inventory *inv, const struct inv_group *g)
 {
     must(inv->finished);
@@ -431,7 +316,7 @@ static int gather_layers(struct gathering *all, const struct vars_layer *layers,
     return failed;
 }
 
-/* The same order as lookup, from the other end. */
+/* The same order as in lookup.c, from the other end. */
 static int gather_host(const struct inventory *inv, const struct host *h, struct gathering *all)
 {
     int failed = 0;

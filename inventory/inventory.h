@@ -114,15 +114,36 @@ const struct value *inventory_host_var(const struct inventory *inv, const struct
 const struct value *inventory_host_conn_var(const struct inventory *inv, const struct inv_host *h,
                                             const char *name);
 
-/* What opens sealed values for the one reader below: fills *out with a string whose text lives as
- * long as the inventory. name: the variable that `sealed` is set under. Any error but RC_NOMEM is
- * the value's; its message names the place. */
-typedef enum rc (*inventory_open_fn)(void *user, const struct value *sealed, const char *name,
-                                     struct value *out, struct err *e);
-void inventory_set_opener(struct inventory *inv, inventory_open_fn open, void *user);
+/* What opens what is sealed, for the one reader below. Errors other than RC_NOMEM are those of the
+ * value or file. */
+typedef enum rc (*inventory_plain_fn)(void *taker, const char *plain, size_t len, struct err *e);
+struct inventory_opener {
+    /* Fills *out with a string whose text lives as long as the inventory. name: the variable that
+     * `sealed` is set under. The message names the place. */
+    enum rc (*value)(void *user, const struct value *sealed, const char *name, struct value *out,
+                     struct err *e);
+    /* Opens a file that is sealed as a whole, hands its text to `take` and wipes it. RC_NOTFOUND:
+     * there is no key, and none could be asked for; take's error; the message names no file. */
+    enum rc (*file)(void *user, const char *text, size_t len, inventory_plain_fn take, void *taker,
+                    struct err *e);
+    /* Keeps a text that stood in such a file: *kept lives as long as the inventory. */
+    enum rc (*keep)(void *user, const char *text, size_t len, const char **kept, size_t *kept_len,
+                    struct err *e);
+    void *user;
+};
+/* Copied. NULL takes it back, and overwrites what sealed files held; only what was kept remains. */
+void inventory_set_opener(struct inventory *inv, const struct inventory_opener *opener);
 
-/* As inventory_host_conn_var, with a sealed value opened: *out is then `space`. RC_OK also when
- * there is none (NULL) and, without an opener, for a sealed one as it is. */
+/* Warns once of every file of variables that is sealed as a whole, for a caller without opener: all
+ * readers but inventory_host_conn_open do as if it were not there. */
+void inventory_warn_sealed(const struct inventory *inv);
+
+/* As inventory_host_conn_var, with a sealed value opened, and with files that are sealed as a whole
+ * opened where one of them may decide: *out is then `space`, a string that is kept as a secret. A
+ * text that is exactly "{{ name }}" is followed to that variable, once. RC_OK also when there is
+ * none (NULL; a variable that a sealed file sets to nothing, too) and, without an opener, for a
+ * sealed one as it is. Without a key sealed files are warned about and left out. One thread at a
+ * time, as long as an opener is set. */
 enum rc inventory_host_conn_open(const struct inventory *inv, const struct inv_host *h,
                                  const char *name, struct value *space, const struct value **out,
                                  struct err *e);

@@ -31,10 +31,12 @@ struct vars {
     struct map *index; /* name's pointer bytes → item + 1; NULL while small */
 };
 
-/* What the group_vars/ or host_vars/ beside one source say. */
+/* What the group_vars/ or host_vars/ beside one source say. A file that is sealed as a whole has a
+ * layer to itself, between those of the files before it and behind it. */
 struct vars_layer {
     uint32_t dir; /* index into inventory.dirs; later wins */
     struct vars vars;
+    struct sealed_file *sealed; /* NULL: not sealed. Otherwise vars is empty */
 };
 
 /* Growing array in the inventory's arena; the old block stays behind, at most as much again. */
@@ -82,8 +84,8 @@ struct inventory {
     uint64_t stamp;
     uint64_t script_ms; /* time limit of one run of a script */
     uint32_t max_hosts;
-    inventory_open_fn open; /* NULL: sealed values stay sealed */
-    void *open_user;
+    struct inventory_opener opener; /* .value NULL: what is sealed stays so */
+    struct sealed_files *sealed;    /* files sealed as a whole; NULL: none */
     bool finished;
 };
 

@@ -57,7 +57,7 @@ enum rc source_document(struct inventory *inv, const char *file, const char *tex
 
 static const char *sealed_message = "the file is sealed; open it first (muster vault)";
 
-static bool is_sealed(const char *text, size_t len)
+bool source_is_sealed(const char *text, size_t len)
 {
     static const char theirs[] = "$ANSIBLE_VAULT", ours[] = "$MUSTER_VAULT";
     return (len >= sizeof theirs - 1 && memcmp(text, theirs, sizeof theirs - 1) == 0) ||
@@ -144,7 +144,7 @@ enum rc inventory_add_text(struct inventory *inv, const char *name, enum invento
         return err_nomem(e);
     if (len > INVENTORY_MAX_FILE)
         return err_set(e, RC_LIMIT, "%s: larger than %d bytes", name, INVENTORY_MAX_FILE);
-    if (is_sealed(text, len))
+    if (source_is_sealed(text, len))
         return err_set(e, RC_OPAQUE, "%s:1:1: %s", name, sealed_message);
     switch (format) {
     case INVENTORY_AUTO: return add_auto(inv, file, text, len, e);

@@ -5,6 +5,7 @@
 #ifndef INVENTORY_SOURCE_H
 #define INVENTORY_SOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/buf.h"
@@ -35,6 +36,9 @@ enum rc source_read_file(const char *path, struct buf *out, struct err *e);
 /* Text of a file that may be JSON or YAML, as Ansible's DataLoader: JSON first. NULL when empty. */
 enum rc source_document(struct inventory *inv, const char *file, const char *text, size_t len,
                         const struct value **out, struct err *e);
+
+/* Sealed as a whole, by us or by ansible-vault? */
+bool source_is_sealed(const char *text, size_t len);
 
 /* Reads the group_vars/ and host_vars/ of every folder in inv->dirs. */
 enum rc source_vars_files(struct inventory *inv, struct err *e);

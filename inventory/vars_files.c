@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "inventory/sealed.h"
 #include "inventory/source.h"
 
 enum { MAX_FOLDERS = 32, MAX_PATH = 16 * 1024 };
@@ -24,6 +25,7 @@ struct kind {
     const struct map *names; /* inv->hosts or inv->groups */
     bool hosts;
     uint32_t dir;
+    void *entity; /* the host or group whose files are being read */
     struct err *e;
 };
 
@@ -51,6 +53,38 @@ static enum rc add_document(struct kind *k, const struct value *doc, struct vars
     return vars_set_map(k->inv, set, doc, k->e);
 }
 
+static enum rc add_layer(struct kind *k, const struct vars *set, struct sealed_file *sealed)
+{
+    struct group *g = k->entity;
+    struct host *h = k->entity;
+    struct vars_layer **layers = k->hosts ? &h->layers : &g->layers;
+    uint32_t *count = k->hosts ? &h->layer_count : &g->layer_count;
+    struct vars_layer *more = arena_alloc(&k->inv->arena, (*count + 1) * sizeof *more);
+    if (more == NULL)
+        return err_nomem(k->e);
+    if (*count > 0)
+        memcpy(more, *layers, *count * sizeof *more);
+    more[*count] = (struct vars_layer){.dir = k->dir, .vars = *set, .sealed = sealed};
+    *layers = more;
+    (*count)++;
+    return RC_OK;
+}
+
+/* What was read before it, then the file itself; what comes behind it begins anew. */
+static enum rc add_sealed(struct kind *k, const char *file, const struct buf *text,
+                          struct vars *set)
+{
+    const struct vars none = {0};
+    struct sealed_file *sealed = NULL;
+    const char *copy = arena_strndup(&k->inv->arena, (const char *)text->data, text->len);
+    enum rc rc =
+        copy != NULL ? sealed_add(k->inv, file, copy, text->len, &sealed, k->e) : err_nomem(k->e);
+    if (rc == RC_OK && set->count > 0)
+        rc = add_layer(k, set, NULL);
+    *set = none;
+    return rc == RC_OK ? add_layer(k, &none, sealed) : rc;
+}
+
 static enum rc add_file(struct kind *k, const char *path, struct vars *set)
 {
     struct buf text;
@@ -60,8 +94,8 @@ static enum rc add_file(struct kind *k, const char *path, struct vars *set)
     const char *file = arena_strdup(&k->inv->arena, path);
     if (rc == RC_OK && file == NULL)
         rc = err_nomem(k->e);
-    if (rc == RC_OK && text.len >= 14 && memcmp(text.data, "$ANSIBLE_VAULT", 14) == 0)
-        log_warn("%s: the file is sealed; its variables are not known here", path);
+    if (rc == RC_OK && text.len > 0 && source_is_sealed((const char *)text.data, text.len))
+        rc = add_sealed(k, file, &text, set);
     else if (rc == RC_OK && text.len > 0)
         rc = source_document(k->inv, file, (const char *)text.data, text.len, &doc, k->e);
     if (rc == RC_OK)
@@ -126,23 +160,6 @@ static enum rc add_folder(struct kind *k, const char *path, unsigned depth, stru
     return rc;
 }
 
-static enum rc add_layer(struct kind *k, void *entity, const struct vars *set)
-{
-    struct group *g = entity;
-    struct host *h = entity;
-    struct vars_layer **layers = k->hosts ? &h->layers : &g->layers;
-    uint32_t *count = k->hosts ? &h->layer_count : &g->layer_count;
-    struct vars_layer *more = arena_alloc(&k->inv->arena, (*count + 1) * sizeof *more);
-    if (more == NULL)
-        return err_nomem(k->e);
-    if (*count > 0)
-        memcpy(more, *layers, *count * sizeof *more);
-    more[*count] = (struct vars_layer){.dir = k->dir, .vars = *set};
-    *layers = more;
-    (*count)++;
-    return RC_OK;
-}
-
 /* The files of one host or group: the first extension that exists decides. */
 static enum rc load_entity(struct kind *k, const char *folder, const char *name, void *entity)
 {
@@ -150,6 +167,7 @@ static enum rc load_entity(struct kind *k, const char *folder, const char *name,
     buf_init(&path, MAX_PATH);
     struct vars set = {0};
     enum rc rc = RC_OK;
+    k->entity = entity;
     for (int i = 0; rc == RC_OK && i < EXTENSIONS; i++) {
         struct stat st;
         rc = join(&path, folder, name, extensions[i], k->e);
@@ -160,7 +178,7 @@ static enum rc load_entity(struct kind *k, const char *folder, const char *name,
         break;
     }
     if (rc == RC_OK && set.count > 0)
-        rc = add_layer(k, entity, &set);
+        rc = add_layer(k, &set, NULL);
     buf_fini(&path);
     return rc;
 }

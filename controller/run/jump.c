@@ -276,6 +276,22 @@ static enum rc jump_variable(struct jumps *j, const struct value *v, struct wish
     return rc;
 }
 
+/* How hosts are reached is shown and recorded: nothing of it may be a secret. */
+static enum rc clear_variable(const struct jumps *j, const struct inv_host *host, const char *name,
+                              const struct value **out, struct err *e)
+{
+    struct value opened;
+    char place[512];
+    enum rc rc = inventory_host_conn_open(j->inv, host, name, &opened, out, e);
+    if (rc != RC_OK || *out != &opened)
+        return rc;
+    *out = NULL;
+    return err_set(e, RC_CONFIG,
+                   "%s: sealed; how a host is reached is shown and recorded, so it "
+                   "has to stand in clear text",
+                   value_place_text(place, sizeof place, &opened));
+}
+
 /* Ansible puts them one after the other, and ssh takes what it reads first. */
 static enum rc word_variables(struct jumps *j, const struct inv_host *host, struct wish **out,
                               const char **which, struct err *e)
@@ -287,8 +303,11 @@ static enum rc word_variables(struct jumps *j, const struct inv_host *host, stru
     enum rc rc = RC_OK;
     buf_init(&text, MAX_TEXT);
     for (size_t i = 0; rc == RC_OK && i < 3; i++) {
-        const struct value *v = inventory_host_conn_var(j->inv, host, names[i][0]);
-        if (v == NULL || v->type == VALUE_NULL)
+        const struct value *v;
+        rc = clear_variable(j, host, names[i][0], &v, e);
+        if (rc != RC_OK)
+            *which = names[i][1];
+        if (rc != RC_OK || v == NULL || v->type == VALUE_NULL)
             continue;
         *which = *which == NULL ? names[i][1] : "variables ansible_ssh_*args";
         rc = append_text(&text, v, ' ', e);
@@ -318,10 +337,13 @@ static enum rc find_wish(struct jumps *j, struct target *t, bool is_hop, struct 
 {
     struct err e = {0};
     const char *which = NULL;
-    const struct value *v =
-        t->host != NULL ? inventory_host_conn_var(j->inv, t->host, "jump") : NULL;
+    const struct value *v = NULL;
     bool given = !is_hop && j->options->jump != NULL;
     enum rc rc = t->host != NULL ? word_variables(j, t->host, words, &which, &e) : RC_OK;
+    if (rc == RC_OK && t->host != NULL && !given) {
+        rc = clear_variable(j, t->host, "jump", &v, &e);
+        which = rc != RC_OK ? "variable muster_jump" : which;
+    }
     *out = *words;
     if (rc == RC_OK && given) {
         rc = plain_wish(j, 'j', "--jump", j->options->jump, out);

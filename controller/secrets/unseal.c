@@ -127,18 +127,10 @@ enum rc unseal_value(struct unseal *u, const struct value *v, const char *name, 
     return o->id != 0 ? RC_OK : say(o, v, e);
 }
 
-enum rc unseal_text(struct unseal *u, const char *text, size_t len, struct secret **plain,
-                    struct err *e)
+static enum rc opener_value(void *user, const struct value *sealed, const char *name,
+                            struct value *out, struct err *e)
 {
-    *plain = NULL;
-    enum rc rc = need_vault(u, e);
-    return rc == RC_OK ? vault_open_any(u->vault, text, len, "", plain, e) : rc;
-}
-
-enum rc unseal_for_inventory(void *unseal, const struct value *sealed, const char *name,
-                             struct value *out, struct err *e)
-{
-    struct unseal *u = unseal;
+    struct unseal *u = user;
     uint32_t id;
     enum rc rc = unseal_value(u, sealed, name, &id, e);
     if (rc != RC_OK)
@@ -146,4 +138,35 @@ enum rc unseal_for_inventory(void *unseal, const struct value *sealed, const cha
     *out = (struct value){.type = VALUE_STRING, .flags = VALUE_UNSAFE, .place = sealed->place};
     out->u.string.data = secrets_text(u->into, id, &out->u.string.len);
     return RC_OK;
+}
+
+static enum rc opener_file(void *user, const char *text, size_t len, inventory_plain_fn take,
+                           void *taker, struct err *e)
+{
+    struct unseal *u = user;
+    struct secret *plain = NULL;
+    enum rc rc = need_vault(u, e);
+    if (rc == RC_OK)
+        rc = vault_open_any(u->vault, text, len, "", &plain, e);
+    if (rc == RC_OK)
+        rc = take(taker, (const char *)plain->data, plain->len, e);
+    secret_free(plain);
+    return rc;
+}
+
+static enum rc opener_keep(void *user, const char *text, size_t len, const char **kept,
+                           size_t *kept_len, struct err *e)
+{
+    struct unseal *u = user;
+    uint32_t id;
+    enum rc rc = secrets_add(u->into, text, len, &id, e);
+    if (rc == RC_OK)
+        *kept = secrets_text(u->into, id, kept_len);
+    return rc;
+}
+
+struct inventory_opener unseal_opener(struct unseal *u)
+{
+    return (struct inventory_opener){
+        .value = opener_value, .file = opener_file, .keep = opener_keep, .user = u};
 }

@@ -26,13 +26,8 @@ void unseal_free(struct unseal *u); /* wipes the key; NULL is fine */
 enum rc unseal_value(struct unseal *u, const struct value *v, const char *name, uint32_t *id,
                      struct err *e);
 
-/* The same as an inventory_open_fn; `unseal` is a struct unseal. */
-enum rc unseal_for_inventory(void *unseal, const struct value *sealed, const char *name,
-                             struct value *out, struct err *e);
-
-/* Opens a file that was sealed as a whole. *plain is the caller's. As unseal_value, but the message
- * does not name the file. */
-enum rc unseal_text(struct unseal *u, const char *text, size_t len, struct secret **plain,
-                    struct err *e);
+/* All of it as the inventory wants it: values, files sealed as a whole, and texts out of those,
+ * which are kept in the secrets. `u` must outlive its use. */
+struct inventory_opener unseal_opener(struct unseal *u);
 
 #endif

@@ -119,6 +119,11 @@ static enum rc read_any(const struct key_source *from, struct secret **out, stru
         return err_set(e, rc,
                        "no terminal to ask for it on; give --vault-key FILE, --vault-key-fd N "
                        "or --vault-key-command CMD");
+    if (rc == RC_OK && (*out)->len == 0) {
+        secret_free(*out);
+        *out = NULL;
+        rc = err_set(e, RC_NOTFOUND, "it is empty");
+    }
     return rc;
 }
 

@@ -11,6 +11,7 @@ from terminal import Terminal
 PASSPHRASE = 'correct-horse-battery-staple-7291'
 PASSWORD = 'open-sesame-and-close-3344'
 VAULT_KEY = 'the-vault-is-opened-by-8860'
+UNUSED = 'beside-it-in-the-same-sealed-file-5518'
 MASK = b'********'
 
 
@@ -51,6 +52,22 @@ class Secrets(MusterCase):
         os.mkdir(folder)
         with open(os.path.join(folder, 'db.yml'), 'wb') as f:
             f.write(text)
+
+    def seal_file(self):
+        """The same in a file that is sealed as a whole, beside what nobody needs."""
+        key = os.path.join(self.dir, 'vault-key')
+        with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), 'w') as f:
+            f.write(VAULT_KEY)
+        text = (f'ansible_password: {PASSWORD}\ntoken: {UNUSED}\nagain: "\\x20{UNUSED}"\nwhole: |\n  {UNUSED}\n  {UNUSED}\n'
+                f'list: [{UNUSED}, {{ {UNUSED}: 1 }}]\nfolded: >-\n  {PASSWORD}\n')
+        text = subprocess.run([MUSTER, 'vault', 'encrypt', '--vault-key', key], input=text.encode(), env=self.env, check=True,
+                              stdout=subprocess.PIPE).stdout
+        os.unlink(key)
+        folder = os.path.join(os.path.dirname(self.f.inventory), 'group_vars', 'db')
+        os.makedirs(folder)
+        with open(os.path.join(folder, 'vault.yml'), 'wb') as f:
+            f.write(text)
+        self.secrets.append(UNUSED)
 
     def tree(self, pid):
         """pid and all that descend from it."""
@@ -113,7 +130,7 @@ class Secrets(MusterCase):
         self.assertGreater(len(processes), 1)
         for p in processes:
             for where, data in self.memory(p):
-                for secret in (PASSPHRASE, PASSWORD, VAULT_KEY):
+                for secret in (PASSPHRASE, PASSWORD, VAULT_KEY, UNUSED):
                     at = data.find(secret.encode())
                     if at >= 0 and (p != pid or secret not in allowed):
                         self.fail(f'{secret} in the {"coordinator" if p == pid else "worker"}: {where} '
@@ -149,6 +166,13 @@ class Secrets(MusterCase):
         t.answer(b'assphrase', PASSPHRASE)
         self.look_at_all(t, allowed=[PASSWORD])
         self.assertEqual(t.said.lower().count(b'passphrase'), 1, t.said)
+
+    def test_passphrase_and_sealed_file(self):
+        self.seal_file()
+        t = self.start()
+        t.answer(b'vault key: ', VAULT_KEY)
+        t.answer(b'assphrase', PASSPHRASE)
+        self.look_at_all(t, allowed=[PASSWORD])
 
     def test_asked_password(self):
         t = self.start('--ask-pass')

@@ -74,7 +74,8 @@ static void opens_once(void **state)
     assert_int_equal(unseal_value(f.unseal, &f.value, "db_password", &again, NULL), RC_OK);
     assert_int_equal(again, id);
     struct value chomped = value_of(&f.text, f.text.len - 1); /* "!vault |-" */
-    assert_int_equal(unseal_for_inventory(f.unseal, &chomped, NULL, &out, NULL), RC_OK);
+    struct inventory_opener opener = unseal_opener(f.unseal);
+    assert_int_equal(opener.value(opener.user, &chomped, NULL, &out, NULL), RC_OK);
     assert_int_equal(out.type, VALUE_STRING);
     assert_string_equal(out.u.string.data, "tr0ub4dor");
     assert_ptr_equal(out.u.string.data, secrets_text(f.secrets, id, NULL)); /* no copy */
@@ -149,6 +150,51 @@ static void no_memory(void **state)
     }
 }
 
+static enum rc take(void *taker, const char *plain, size_t len, struct err *e)
+{
+    (void)e;
+    assert_int_equal(len, 5);
+    assert_memory_equal(plain, "a: 1\n", len);
+    ++*(int *)taker;
+    return RC_OK;
+}
+
+/* A file that is sealed as a whole, and a text out of it. */
+static void a_file(void **state)
+{
+    (void)state;
+    struct buf file;
+    bool fired = true;
+    seal(&file, NULL, "a: 1\n");
+    for (long n = 0; fired; n++) {
+        struct fixture f;
+        struct err e = {0};
+        const char *kept = NULL;
+        size_t len = 0;
+        int taken = 0;
+        open_fixture(&f, key_path);
+        struct inventory_opener o = unseal_opener(f.unseal);
+        mem_fail_after(n);
+        enum rc rc = o.file(o.user, (const char *)file.data, file.len, take, &taken, &e);
+        if (rc == RC_OK)
+            rc = o.keep(o.user, "of the file", 11, &kept, &len, &e);
+        fired = mem_fail_fired() != 0;
+        mem_fail_after(-1);
+        assert_int_equal(rc, fired ? RC_NOMEM : RC_OK);
+        if (rc == RC_OK) {
+            assert_int_equal(taken, 1);
+            assert_ptr_equal(kept, secrets_text(f.secrets, 1, NULL));
+            assert_int_equal(len, 11);
+            /* The text of a value is no file. */
+            assert_int_equal(
+                o.file(o.user, (const char *)f.text.data, f.text.len, take, &taken, &e), RC_CRYPTO);
+            assert_int_equal(taken, 1);
+        }
+        close_fixture(&f);
+    }
+    buf_fini(&file);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -167,10 +213,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(opens_once),
-        cmocka_unit_test(what_does_not_open),
-        cmocka_unit_test(no_key),
-        cmocka_unit_test(no_memory),
+        cmocka_unit_test(opens_once), cmocka_unit_test(what_does_not_open),
+        cmocka_unit_test(no_key),     cmocka_unit_test(no_memory),
+        cmocka_unit_test(a_file),
     };
     return cmocka_run_group_tests_name("unseal", tests, set_up, tear_down);
 }

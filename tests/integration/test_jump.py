@@ -16,8 +16,16 @@ def connections(host):
 
 
 def kill_server(host):
-    """The server and every connection it has."""
-    for pid in processes_of(host.process.pid):
+    """The server and every connection it has: all are stopped first, so that none escapes by a fork."""
+    stopped = set()
+    while set(processes_of(host.process.pid)) - stopped:
+        for pid in set(processes_of(host.process.pid)) - stopped:
+            stopped.add(pid)
+            try:
+                os.kill(pid, signal.SIGSTOP)
+            except ProcessLookupError:
+                pass
+    for pid in stopped:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:

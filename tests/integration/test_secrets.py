@@ -38,7 +38,7 @@ class Secrets(MusterCase):
         with open(self.loot, 'w') as f:
             f.write(f'db_password={PASSWORD}\n')
         self.command = (f'touch {self.dir}/there.$MUSTER_RANK; head -c 20 {self.loot}; '
-                        f'until [ -e {self.go} ]; do sleep 0.1; done; tail -c +21 {self.loot}')
+                        f'until [ -e {self.go} ] || [ ! -d {self.dir} ]; do sleep 0.1; done; tail -c +21 {self.loot}')
 
     def seal(self):
         """The password of db in group_vars, under the vault's key."""

@@ -318,6 +318,31 @@ enum rc wire_array(const struct wire_map *m, const char *key, size_t max,
     return RC_OK;
 }
 
+enum rc wire_f64(const struct wire_map *m, const char *key, double *out)
+{
+    const msgpack_object *o = member(m, key);
+    if (o == NULL)
+        return RC_NOTFOUND;
+    switch (o->type) {
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_FLOAT64: *out = o->via.f64; return RC_OK;
+    case MSGPACK_OBJECT_POSITIVE_INTEGER: *out = (double)o->via.u64; return RC_OK;
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER: *out = (double)o->via.i64; return RC_OK;
+    default: return RC_PROTO;
+    }
+}
+
+enum rc wire_map(const struct wire_map *m, const char *key, struct wire_map *out)
+{
+    const msgpack_object *o = member(m, key);
+    if (o == NULL)
+        return RC_NOTFOUND;
+    if (o->type != MSGPACK_OBJECT_MAP)
+        return RC_PROTO;
+    out->root = *o;
+    return RC_OK;
+}
+
 enum rc wire_u64s(const struct wire_map *m, const char *key, size_t max, uint64_t top,
                   uint64_t *out, size_t *n)
 {
@@ -410,4 +435,99 @@ void wire_put_u64s(struct wire_out *w, const char *key, const uint64_t *v, size_
     (void)msgpack_pack_array(&w->pk, n);
     for (size_t i = 0; i < n; i++)
         (void)msgpack_pack_uint64(&w->pk, v[i]);
+}
+
+void wire_put_f64(struct wire_out *w, const char *key, double v)
+{
+    put_key(w, key);
+    (void)msgpack_pack_double(&w->pk, v);
+}
+
+/* ---- without a key ---- */
+
+void wire_add_key(struct wire_out *w, const char *key)
+{
+    put_key(w, key);
+}
+
+void wire_add_str(struct wire_out *w, const char *s)
+{
+    put_key(w, s); /* a key is a string like any other */
+}
+
+void wire_add_strn(struct wire_out *w, const char *s, size_t n)
+{
+    (void)msgpack_pack_str(&w->pk, n);
+    (void)msgpack_pack_str_body(&w->pk, s, n);
+}
+
+void wire_add_bin(struct wire_out *w, const void *p, size_t n)
+{
+    (void)msgpack_pack_bin(&w->pk, n);
+    (void)msgpack_pack_bin_body(&w->pk, p, n);
+}
+
+void wire_add_u64(struct wire_out *w, uint64_t v)
+{
+    (void)msgpack_pack_uint64(&w->pk, v);
+}
+
+void wire_add_i64(struct wire_out *w, int64_t v)
+{
+    (void)msgpack_pack_int64(&w->pk, v);
+}
+
+void wire_add_f64(struct wire_out *w, double v)
+{
+    (void)msgpack_pack_double(&w->pk, v);
+}
+
+void wire_add_bool(struct wire_out *w, bool v)
+{
+    (void)(v ? msgpack_pack_true(&w->pk) : msgpack_pack_false(&w->pk));
+}
+
+void wire_add_nil(struct wire_out *w)
+{
+    (void)msgpack_pack_nil(&w->pk);
+}
+
+void wire_add_array(struct wire_out *w, size_t items)
+{
+    (void)msgpack_pack_array(&w->pk, items);
+}
+
+void wire_add_map(struct wire_out *w, size_t members)
+{
+    (void)msgpack_pack_map(&w->pk, members);
+}
+
+/* Written by hand: msgpack-c picks the shortest header for a count, and this one must be of a size
+ * that every count fits. */
+static size_t open_counted(struct wire_out *w, char head)
+{
+    const char bytes[3] = {head, 0, 0};
+    size_t at = w->buf->len;
+    (void)write_out(w, bytes, sizeof bytes);
+    return at;
+}
+
+size_t wire_open_array(struct wire_out *w)
+{
+    return open_counted(w, (char)0xdc);
+}
+
+size_t wire_open_map(struct wire_out *w)
+{
+    return open_counted(w, (char)0xde);
+}
+
+void wire_close_counted(struct wire_out *w, size_t at, size_t count)
+{
+    if (w->rc == RC_OK && count > UINT16_MAX)
+        w->rc = RC_LIMIT;
+    if (w->rc != RC_OK)
+        return;
+    w->buf->data[at + 1] = (uint8_t)(count >> 8);
+    w->buf->data[at + 2] = (uint8_t)count;
 }

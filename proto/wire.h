@@ -42,6 +42,9 @@ enum rc wire_bin(const struct wire_map *m, const char *key, size_t max, const vo
 enum rc wire_str_to(const struct wire_map *m, const char *key, char *dst, size_t cap);
 enum rc wire_array(const struct wire_map *m, const char *key, size_t max,
                    const msgpack_object_array **out);
+enum rc wire_f64(const struct wire_map *m, const char *key, double *out); /* or an integer */
+/* A map inside: borrowed from m, never to be closed. */
+enum rc wire_map(const struct wire_map *m, const char *key, struct wire_map *out);
 /* An array of numbers, at most `max` of them, none above `top`. */
 enum rc wire_u64s(const struct wire_map *m, const char *key, size_t max, uint64_t top,
                   uint64_t *out, size_t *n);
@@ -65,5 +68,24 @@ void wire_put_u64(struct wire_out *w, const char *key, uint64_t v);
 void wire_put_i64(struct wire_out *w, const char *key, int64_t v);
 void wire_put_bool(struct wire_out *w, const char *key, bool v);
 void wire_put_u64s(struct wire_out *w, const char *key, const uint64_t *v, size_t n);
+void wire_put_f64(struct wire_out *w, const char *key, double v);
+
+/* The same without a key: items of a list, or what follows wire_add_key. */
+void wire_add_key(struct wire_out *w, const char *key);
+void wire_add_str(struct wire_out *w, const char *s);
+void wire_add_strn(struct wire_out *w, const char *s, size_t n);
+void wire_add_bin(struct wire_out *w, const void *p, size_t n);
+void wire_add_u64(struct wire_out *w, uint64_t v);
+void wire_add_i64(struct wire_out *w, int64_t v);
+void wire_add_f64(struct wire_out *w, double v);
+void wire_add_bool(struct wire_out *w, bool v);
+void wire_add_nil(struct wire_out *w);
+void wire_add_array(struct wire_out *w, size_t items);
+void wire_add_map(struct wire_out *w, size_t members);
+/* A container whose size is known only at its end: close gets what open gave and the number of
+ * items (of a map: of members), at most 65,535. They may be nested; close in reverse order. */
+size_t wire_open_array(struct wire_out *w);
+size_t wire_open_map(struct wire_out *w);
+void wire_close_counted(struct wire_out *w, size_t at, size_t count);
 
 #endif

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """The same job with asyncssh: one process, one loop, a semaphore for the fan-out. For tests/bench/peers.
 
-    asyncssh_run.py FANOUT KEY USER KNOWN_HOSTS TARGETS COMMAND [plain]
+    asyncssh_run.py FANOUT KEY USER KNOWN_HOSTS TARGETS COMMAND [own|plain]
 
 As fast as it can be made: the key and known_hosts are read once, one algorithm of each kind is offered.
-`plain`: as in its manual, where each connection names the files.
+`own`: read once too, but with the algorithms that it offers by itself (the key exchange is the same:
+curve25519 is its first choice). `plain`: as in its manual, where each connection names the files.
 """
 import asyncio
 import sys
@@ -23,10 +24,13 @@ async def one(gate, address, port, options, command):
 
 async def main():
     fanout, key, user, known_hosts, targets, command = sys.argv[1:7]
-    plain = {'username': user, 'client_keys': [key], 'known_hosts': known_hosts}
-    options = plain if sys.argv[7:] == ['plain'] else {'username': user, 'client_keys': [asyncssh.read_private_key(key)], 'config': None, 'agent_path': None,
-               'known_hosts': asyncssh.read_known_hosts(known_hosts), 'kex_algs': ['curve25519-sha256'],
-               'encryption_algs': ['aes128-gcm@openssh.com'], 'server_host_key_algs': ['ssh-ed25519']}
+    options = {'username': user, 'client_keys': [key], 'known_hosts': known_hosts}
+    if sys.argv[7:] != ['plain']:
+        options.update(client_keys=[asyncssh.read_private_key(key)], config=None, agent_path=None,
+                       known_hosts=asyncssh.read_known_hosts(known_hosts))
+    if not sys.argv[7:]:
+        options.update(kex_algs=['curve25519-sha256'], encryption_algs=['aes128-gcm@openssh.com'],
+                       server_host_key_algs=['ssh-ed25519'])
     gate = asyncio.Semaphore(int(fanout))
     with open(targets, encoding='ascii') as f:
         hosts = [line.strip().rsplit(':', 1) for line in f if line.strip()]

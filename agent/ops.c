@@ -1,0 +1,7 @@
+/* All that the agent can do, in the order in which HELLO names it. */
+#include "agent/op.h"
+
+const struct op_kind *const op_kinds[] = {
+    &op_stats,
+    NULL,
+};

@@ -29,6 +29,16 @@ enum rc err_set(struct err *e, enum rc rc, const char *fmt, ...)
     return rc;
 }
 
+/* strerror_r: glibc's returns the text, POSIX's, as musl has it, a status. */
+static const char *system_text(int sys, char *spare, size_t cap)
+{
+#ifdef __GLIBC__
+    return strerror_r(sys, spare, cap);
+#else
+    return strerror_r(sys, spare, cap) == 0 ? spare : "unknown error";
+#endif
+}
+
 enum rc err_sys(struct err *e, int sys, const char *fmt, ...)
 {
     if (e == NULL)
@@ -41,7 +51,7 @@ enum rc err_sys(struct err *e, int sys, const char *fmt, ...)
     va_end(ap);
     size_t n = strlen(e->msg);
     char text[128];
-    snprintf(e->msg + n, sizeof e->msg - n, ": %s", strerror_r(sys, text, sizeof text));
+    snprintf(e->msg + n, sizeof e->msg - n, ": %s", system_text(sys, text, sizeof text));
     return RC_SYS;
 }
 

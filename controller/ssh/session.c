@@ -3,7 +3,9 @@
  *   CONNECT, BANNER, KEX, HOSTKEY, SERVICE, AUTH, OPEN, REQUEST, RUN, CLOSE, DONE: in this order;
  *   SIGN between two of AUTH, for a key that an agent holds;
  *   FORWARD in place of CONNECT behind a link; LINKED after AUTH, for a link, in place of the rest;
- *   from RUN, when somebody wants the command ended: TERM, then KILL, then CLOSE.
+ *   from RUN, when somebody wants the command ended: TERM, then KILL, then CLOSE;
+ *   a warm session (session_warm.c) goes from RUN, TERM and KILL to SHUT and IDLE, and from there
+ * to OPEN again.
  *
  * Every state leads to CLOSE: by its own failure, by its deadline, by a cancel. What fails is told
  * once, by the first to see it; everything leaves through session_end. session_move alone changes
@@ -36,9 +38,11 @@ enum {
     GRACES = 8,              /* our own loop may have been late, not the host */
     TERM_MS = 10 * 1000,     /* from TERM to KILL */
     KILL_MS = 2 * 1000,      /* from KILL to giving up */
+    SHUT_MS = 5 * 1000,      /* a warm one: from our close of the channel to giving up */
 };
 
 #define TO(state) (1u << (state))
+#define REST      (TO(S_SHUT) | TO(S_IDLE)) /* of a warm one */
 
 /* limit_ms: most that the state may take, within the connect budget; budget: most bytes that the
  * server may send in it, so that a flood before the login ends itself (one banner of 256 KiB, the
@@ -68,13 +72,15 @@ static const struct state_row {
     [S_SIGN] = {"sign", TO(S_AUTH) | TO(S_CLOSE), PHASE_AUTH, PROBLEM_AGENT_FAILED, SESSION_SIGN_MS,
                 0},
     [S_LINKED] = {"linked", TO(S_CLOSE), PHASE_OPEN, PROBLEM_NONE, 0, 0},
-    [S_OPEN] = {"open", TO(S_REQUEST) | TO(S_CLOSE), PHASE_OPEN, PROBLEM_OPEN_TIMEOUT, 15000,
+    [S_OPEN] = {"open", TO(S_REQUEST) | REST | TO(S_CLOSE), PHASE_OPEN, PROBLEM_OPEN_TIMEOUT, 15000,
                 256 * 1024},
-    [S_REQUEST] = {"request", TO(S_RUN) | TO(S_CLOSE), PHASE_REQUEST, PROBLEM_REQUEST_TIMEOUT,
-                   15000, 0},
-    [S_RUN] = {"run", TO(S_TERM) | TO(S_CLOSE), PHASE_RUN, PROBLEM_RUN_TIMEOUT, 0, 0},
-    [S_TERM] = {"term", TO(S_KILL) | TO(S_CLOSE), PHASE_RUN, PROBLEM_NONE, TERM_MS, 0},
-    [S_KILL] = {"kill", TO(S_CLOSE), PHASE_RUN, PROBLEM_NONE, KILL_MS, 0},
+    [S_REQUEST] = {"request", TO(S_RUN) | REST | TO(S_CLOSE), PHASE_REQUEST,
+                   PROBLEM_REQUEST_TIMEOUT, 15000, 0},
+    [S_RUN] = {"run", TO(S_TERM) | REST | TO(S_CLOSE), PHASE_RUN, PROBLEM_RUN_TIMEOUT, 0, 0},
+    [S_TERM] = {"term", TO(S_KILL) | REST | TO(S_CLOSE), PHASE_RUN, PROBLEM_NONE, TERM_MS, 0},
+    [S_KILL] = {"kill", REST | TO(S_CLOSE), PHASE_RUN, PROBLEM_NONE, KILL_MS, 0},
+    [S_SHUT] = {"shut", TO(S_IDLE) | TO(S_CLOSE), PHASE_RUN, PROBLEM_NONE, SHUT_MS, 0},
+    [S_IDLE] = {"idle", TO(S_OPEN) | TO(S_CLOSE), PHASE_RUN, PROBLEM_NONE, 0, 0},
     [S_CLOSE] = {"close", TO(S_DONE), PHASE_CLOSE, PROBLEM_NONE, 0, 0},
     [S_DONE] = {"done", 0, PHASE_CLOSE, PROBLEM_NONE, 0, 0},
 };
@@ -107,7 +113,7 @@ enum step session_move(struct session *s, enum session_state to)
 
 static bool in_run(const struct session *s)
 {
-    return s->state >= S_RUN && s->state <= S_KILL;
+    return s->state >= S_RUN && s->state <= S_SHUT;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -269,12 +275,39 @@ static enum step in_open(struct session *s)
     case SSHIO_AGAIN: return STEP_WAIT;
     case SSHIO_DEAD: return session_died(s);
     case SSHIO_OK: break;
-    default: return session_fail(s, PROBLEM_CHANNEL_REFUSED, "%s", sshio_error(s->io));
+    default:
+        return s->rested ? session_reopen(s)
+                         : session_fail(s, PROBLEM_CHANNEL_REFUSED, "%s", sshio_error(s->io));
     }
     s->result.timing.open = session_elapsed_us(s);
+    if (s->cancel != PROBLEM_NONE) /* of a later command: the first would have ended at once */
+        return session_shut(s, s->cancel);
     session_move(s, S_REQUEST);
-    s->ops->authenticated(s->user);
+    if (!s->rested)
+        s->ops->authenticated(s->user);
     return STEP_NEXT;
+}
+
+static bool is_warm(const struct session *s)
+{
+    return s->kind == SESSION_WARM;
+}
+
+/* The channel is closed. */
+static enum step command_over(struct session *s)
+{
+    if (is_warm(s))
+        return session_shut(s, PROBLEM_NONE);
+    return s->cancel_seen ? session_cancel_ended(s) : session_command_ended(s);
+}
+
+static enum step request_refused(struct session *s)
+{
+    static const char why[] = "the server refused the command";
+    if (!is_warm(s))
+        return session_fail(s, PROBLEM_REQUEST_REFUSED, why);
+    session_note(&s->result.outcome.detail, why);
+    return session_shut(s, PROBLEM_REQUEST_REFUSED);
 }
 
 static enum step in_request(struct session *s)
@@ -288,40 +321,15 @@ static enum step in_request(struct session *s)
     }
     switch (sshio_exec(s->io, s->command)) {
     case SSHIO_AGAIN: /* a server may close the channel instead of answering */
-        return sshio_seen(s->io)->closed ? session_command_ended(s) : STEP_WAIT;
+        return sshio_seen(s->io)->closed ? command_over(s) : STEP_WAIT;
     case SSHIO_DEAD: return session_died(s);
     case SSHIO_OK: break;
-    default: return session_fail(s, PROBLEM_REQUEST_REFUSED, "the server refused the command");
+    default: return request_refused(s);
     }
     mem_free(s->command);
     s->command = NULL;
     s->run_ms = s->heard_ms = clock_ms();
     return session_move(s, S_RUN);
-}
-
-/* Gives the command its input as the window and the socket take it; then, or without any, EOF. */
-static enum sshio_step feed(struct session *s)
-{
-    const struct buf *in = &s->env->input;
-    size_t left = s->use_stdin ? in->len - s->input_done : 0;
-    while (left > 0) {
-        size_t done;
-        enum sshio_step step = sshio_write(s->io, in->data + s->input_done, left, &done);
-        if (step == SSHIO_DEAD)
-            return step;
-        if (step != SSHIO_OK)
-            s->eof_sent = true; /* the command reads no more: let it run on */
-        if (step != SSHIO_OK || done == 0)
-            return SSHIO_OK;
-        s->input_done += done;
-        left -= done;
-        if (s->silence_timeout_ms > 0)
-            s->heard_ms = clock_ms();
-    }
-    if (s->eof_sent)
-        return SSHIO_OK;
-    s->eof_sent = true;
-    return sshio_send_eof(s->io) == SSHIO_DEAD ? SSHIO_DEAD : SSHIO_OK;
 }
 
 /* Requests that a server sends us are all denied; past a count that no keepalive reaches, a reply
@@ -338,12 +346,12 @@ static enum step in_command(struct session *s)
         return STEP_WAIT;
     enum sshio_step step = sshio_pump(s->io);
     if (step != SSHIO_DEAD && s->state == S_RUN && !held && !sshio_seen(s->io)->closed)
-        step = feed(s);
+        step = session_feed(s);
     if (step == SSHIO_DEAD)
         return session_died(s);
     /* Looked at last: a write pumps too, and may be the one that meets the close. */
     if (sshio_seen(s->io)->closed)
-        return s->cancel_seen ? session_cancel_ended(s) : session_command_ended(s);
+        return command_over(s);
     if (session_floods(s))
         return session_fail(s, PROBLEM_PROTOCOL_ERROR, "the server floods us with requests");
     return STEP_WAIT;
@@ -364,11 +372,14 @@ static enum step obey_cancel(struct session *s)
     if (s->cancel == PROBLEM_NONE || (s->cancel_seen && !s->cancel_now))
         return STEP_WAIT;
     if (!s->result.outcome.sent)
-        return session_fail(s, s->cancel, "before the command was sent");
+        return s->rested && !s->cancel_now
+                   ? STEP_WAIT /* OPEN: in_open sees it */
+                   : session_fail(s, s->cancel, "before the command was sent");
     bool over = sshio_seen(s->io)->exited || sshio_seen(s->io)->signaled;
     if (s->cancel_now || (over && s->state == S_RUN)) {
         s->cancel_seen = true;
-        return session_cancel_ended(s);
+        return is_warm(s) && !s->cancel_now ? session_shut(s, PROBLEM_NONE)
+                                            : session_cancel_ended(s);
     }
     if (s->state != S_RUN) /* REQUEST: a channel has one request at a time */
         return STEP_WAIT;
@@ -395,6 +406,8 @@ static enum step step_state(struct session *s)
     case S_RUN:
     case S_TERM:
     case S_KILL: return in_command(s);
+    case S_SHUT: return session_in_shut(s);
+    case S_IDLE: return session_in_idle(s);
     default: return STEP_END;
     }
 }
@@ -538,7 +551,8 @@ void session_on_deadline(struct wheel_timer *timer)
     switch (s->state) {
     case S_RUN: run_late(s); break;
     case S_TERM: send_signal(s, "KILL", S_KILL); break;
-    case S_KILL: session_cancel_ended(s); break;
+    case S_KILL: is_warm(s) ? session_shut(s, PROBLEM_NONE) : session_cancel_ended(s); break;
+    case S_SHUT: session_shut_late(s); break;
     default: late(s); break;
     }
     if (s->state < S_CLOSE)
@@ -549,7 +563,7 @@ void session_on_deadline(struct wheel_timer *timer)
 
 void session_cancel(struct session *s, enum problem problem, bool now)
 {
-    if (s->state >= S_CLOSE)
+    if (s->state >= S_CLOSE || (s->state == S_IDLE && !now))
         return;
     if (s->cancel == PROBLEM_NONE)
         s->cancel = problem;

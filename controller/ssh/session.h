@@ -25,6 +25,9 @@ enum {
     SESSION_MAX_COMMAND = 256 * 1024,
     /* How long a signature may be waited for: less than sshd's LoginGraceTime (120 s). */
     SESSION_SIGN_MS = 110 * 1000,
+    SESSION_MAX_BLOBS = 8,
+    SESSION_MAX_INPUT = 256 * 1024, /* of session_input, not yet sent */
+    SESSION_TAKEN = 64 * 1024,      /* that much of it was sent: session_ops.taken */
     SESSION_LEAST_LIMIT_MS = 15000, /* the shortest bound that a state after TCP has of its own */
 };
 
@@ -45,8 +48,11 @@ enum rc session_env_add_agent_key(struct session_env *env, unsigned id, const vo
 /* A certificate for the private key `base`, as a key of its own. RC_NOTFOUND: no such base. */
 enum rc session_env_add_cert(struct session_env *env, unsigned id, unsigned base, const void *blob,
                              size_t len, const char *label, struct err *e);
-/* Input that every session's command may be given; copied. */
-enum rc session_env_set_stdin(struct session_env *env, const void *p, size_t n, struct err *e);
+/* Input that every session's command may be given, as number `blob` (0: the run's own standard
+ * input); copied. No session may be active. RC_OK, RC_NOMEM, RC_LIMIT. */
+enum rc session_env_set_blob(struct session_env *env, unsigned blob, const void *p, size_t n,
+                             struct err *e);
+bool session_env_has_blob(const struct session_env *env, unsigned blob);
 
 /* What a session is for. */
 enum session_kind {
@@ -54,7 +60,16 @@ enum session_kind {
     SESSION_SCAN, /* ends ok once the server has proven its host key; logs in nowhere, and asks for
                      no answer. Of the spec only the first group counts */
     SESSION_LINK, /* logs in, then carries others: no command, no end but a cancel or a failure */
+    SESSION_WARM, /* logs in and runs one command after the other, see session_exec */
     SESSION_KIND_COUNT
+};
+
+/* What the command reads. */
+enum input_kind {
+    INPUT_NONE,   /* its end at once */
+    INPUT_BLOB,   /* one that the env holds, then its end */
+    INPUT_DUPLEX, /* what session_input brings, until session_input_eof */
+    INPUT_KIND_COUNT
 };
 
 struct session_timing { /* microseconds since the start of the attempt, 0: not reached */
@@ -79,7 +94,9 @@ struct session_spec {
     bool has_password;   /* there is one: session_ops.password asks for it when it is needed */
     const void *command; /* the exec request, as it goes over the wire; never NULL */
     size_t command_len;
-    bool use_stdin;              /* feed the env's stdin, then EOF; otherwise EOF at once */
+    bool use_stdin;              /* not of a warm one: INPUT_BLOB 0; otherwise INPUT_NONE */
+    enum input_kind input;       /* of a warm one's first command */
+    unsigned blob;               /* with INPUT_BLOB */
     uint64_t run_timeout_ms;     /* 0: none */
     uint64_t silence_timeout_ms; /* 0: none */
 };
@@ -115,6 +132,13 @@ struct session_ops {
      * with session_sign_answer, once, later: the connect budget stands still meanwhile, and
      * SESSION_SIGN_MS is the bound. At most once per key. */
     void (*sign)(void *user, unsigned id, const void *data, size_t n);
+    /* Of a warm session: its command is over, with what it came to; its channel is closed, and the
+     * session waits for session_exec, session_finish or its end. Times are those of the attempt. */
+    void (*ended)(void *user, const struct session_result *result);
+    /* n more bytes of what session_input was given are on their way. In batches of SESSION_TAKEN at
+     * least; what is left when the command ends is not told. It may come from inside session_input.
+     */
+    void (*taken)(void *user, size_t n);
 };
 
 /* Starts. On success the session belongs to itself until done. The spec's pointers are only read
@@ -122,6 +146,38 @@ struct session_ops {
 enum rc session_start(struct session **out, struct session_env *env,
                       const struct session_spec *spec, const struct session_ops *ops, void *user,
                       struct err *e);
+
+/* ---- warm sessions ----
+ *
+ * START's command runs as that of SESSION_RUN does. When its channel is closed `ended` is called
+ * instead of `done`, and the session stays: idle, until session_exec gives it the next command, on
+ * a channel of its own. `done` is the session's end: ok after session_finish; otherwise with what
+ * became of the connection, and of the command, if one was under way (then `ended` does not come).
+ * An end of an idle session says `sent` false: nothing of ours ran.
+ */
+
+struct session_command {
+    const void *text; /* the exec request; no NUL in it */
+    size_t len;
+    enum input_kind input;
+    unsigned blob;
+    uint64_t run_timeout_ms, silence_timeout_ms; /* 0: none */
+};
+
+/* The next command of an idle session; what it points to is copied. `sent`, `data`, `ended` follow
+ * as for the first. RC_OK; RC_NOMEM; RC_EXISTS: one is under way; RC_CANCELLED: the session is
+ * over, or session_finish was called. */
+enum rc session_exec(struct session *s, const struct session_command *c, struct err *e);
+/* No further command: the session ends, ok, as soon as it is idle. Legal in any state. */
+void session_finish(struct session *s);
+
+/* Input of a command that is INPUT_DUPLEX; sent at once where the window and the socket take it,
+ * and copied otherwise. `data` and `taken` may come from inside this call, no other callback; not
+ * to be called from inside `data`. RC_OK (also when the command is over: it is dropped); RC_LIMIT:
+ * more than SESSION_MAX_INPUT would wait, nothing was taken; RC_NOMEM; RC_PROTO: the command takes
+ * none, or its end was said. */
+enum rc session_input(struct session *s, const void *p, size_t n);
+enum rc session_input_eof(struct session *s); /* RC_OK, RC_PROTO */
 
 /* A link that is logged in and has not ended: others can go through it. */
 bool session_is_linked(const struct session *s);
@@ -149,7 +205,11 @@ void session_sign_answer(struct session *s, enum sign_answer a, const void *sig,
 
 /* Ends it: before the command was sent at once, with problem (cancelled, run-deadline). While the
  * command runs: TERM, 10 s, KILL by signal requests, then close; `may_still_run` unless the end was
- * seen. Legal in any state, twice, and until done was called. now: no grace, close at once. */
+ * seen. Legal in any state, twice, and until done was called. now: no grace, close at once.
+ *
+ * Of a warm session's command, without `now`: if its channel closes the session lives and goes
+ * idle; otherwise it ends as above. An idle session has no command to end: nothing happens (the
+ * `ended` of the one that was meant is on its way). With `now` it ends in any state. */
 void session_cancel(struct session *s, enum problem problem, bool now);
 
 /* Stops reading command output of every session and stands their clocks still; sessions still in a

@@ -17,7 +17,7 @@ static bool is_noisy(const struct session *s)
     uint64_t data = r->stdout_bytes + r->stderr_bytes;
     uint64_t fair = NOISE_BYTES + data + (data + s->input_done) / NOISE_SHARE +
                     s->data_packets * NOISE_PER_PACKET +
-                    session_elapsed_us(s) / 1000000 * NOISE_PER_SECOND;
+                    (session_elapsed_us(s) - s->exec_us) / 1000000 * NOISE_PER_SECOND;
     return sshio_bytes_in(s->io) - s->run_bytes > fair;
 }
 
@@ -32,7 +32,7 @@ static enum step check_noise(struct session *s)
 
 enum step session_check_budget(struct session *s, uint64_t budget)
 {
-    if (s->state >= S_REQUEST && s->state <= S_KILL)
+    if (s->state >= S_REQUEST && s->state <= S_IDLE)
         return check_noise(s);
     if (s->io == NULL || budget == 0 || sshio_bytes_in(s->io) - s->state_bytes <= budget)
         return STEP_WAIT;

@@ -20,7 +20,7 @@ static void copy_note(char *dst, size_t cap, const char *text)
     snprintf(dst, cap, "%s", text != NULL ? text : "");
 }
 
-static void fill_result(const struct so_far *from, struct session_result *to)
+void session_fill_result(const struct so_far *from, struct session_result *to)
 {
     struct outcome *o = &to->outcome;
     outcome_init(o);
@@ -42,7 +42,7 @@ void session_report(struct session *s)
     struct session_result result;
     session_move(s, S_DONE);
     env_unlink(s->env, s);
-    fill_result(&s->result, &result);
+    session_fill_result(&s->result, &result);
     s->ops->done(s->user, &result);
     session_free(s);
 }
@@ -117,27 +117,33 @@ static bool record_exit(struct session *s)
     return seen->exited || seen->signaled;
 }
 
-/* The channel is closed, or as good as: what the command came to. */
-enum step session_command_ended(struct session *s)
+enum problem session_judge(struct session *s)
 {
     struct so_far_outcome *o = &s->result.outcome;
     const struct sshio_seen *seen = sshio_seen(s->io);
     o->phase = PHASE_RUN;
-    if (!record_exit(s))
-        return session_fail(s, PROBLEM_NO_EXIT_STATUS,
-                            "the server closed the channel without an exit status");
+    if (!record_exit(s)) {
+        session_note(&o->detail, "the server closed the channel without an exit status");
+        o->may_still_run = o->sent;
+        return PROBLEM_NO_EXIT_STATUS;
+    }
     if (seen->exited && seen->exit_status > 255) {
         char text[40];
         snprintf(text, sizeof text, "exit status %u", (unsigned)seen->exit_status);
         session_note(&o->detail, text);
     }
     if (seen->signaled)
-        return session_end(s, PROBLEM_KILLED_BY_SIGNAL);
-    return session_end(s, o->exit_code == 0 ? PROBLEM_NONE : PROBLEM_EXIT_NONZERO);
+        return PROBLEM_KILLED_BY_SIGNAL;
+    return o->exit_code == 0 ? PROBLEM_NONE : PROBLEM_EXIT_NONZERO;
 }
 
-/* Ends a command that we wanted to end. */
-enum step session_cancel_ended(struct session *s)
+/* The channel is closed, or as good as: what the command came to. */
+enum step session_command_ended(struct session *s)
+{
+    return session_end(s, session_judge(s));
+}
+
+enum problem session_judge_cancel(struct session *s)
 {
     struct so_far_outcome *o = &s->result.outcome;
     bool over = record_exit(s);
@@ -150,7 +156,13 @@ enum step session_cancel_ended(struct session *s)
         session_note(&o->detail, s->cancel_now ? "left at once"
                                                : "it did not end on TERM and KILL, or the server "
                                                  "does not pass signals on");
-    return session_end(s, s->cancel);
+    return s->cancel;
+}
+
+/* Ends a command that we wanted to end. */
+enum step session_cancel_ended(struct session *s)
+{
+    return session_end(s, session_judge_cancel(s));
 }
 
 /* libssh says that the session is over. */
@@ -158,14 +170,18 @@ enum step session_died(struct session *s)
 {
     struct so_far_outcome *o = &s->result.outcome;
     const struct sshio_seen *seen = sshio_seen(s->io);
+    if (s->kind == SESSION_WARM)
+        session_tell_last(s);
+    if (s->state == S_IDLE && s->finish) /* and nobody wants more of it */
+        return session_in_idle(s);
     if (s->cancel_seen)
         return session_cancel_ended(s);
     if (seen->closed || (seen->eof && (seen->exited || seen->signaled)))
         return session_command_ended(s);
-    enum phase phase = session_phase(s);
+    enum phase phase = s->rested ? PHASE_RUN : session_phase(s); /* logged in long ago */
     char detail[DIAGNOSE_DETAIL];
     enum problem p = diagnose_death(&phase, sshio_error(s->io), s->restricted, detail);
-    o->phase = phase;
+    o->phase = s->rested ? session_phase(s) : phase;
     bool over = record_exit(s);
     if (over)
         session_fail(s, p, "%s; the command had ended, its output may be incomplete", detail);

@@ -18,7 +18,8 @@ static void free_env(struct session_env *env)
     }
     mem_free(env->keys);
     sshio_agent_free(env->agent);
-    buf_wipe(&env->input);
+    for (unsigned i = 0; i < SESSION_MAX_BLOBS; i++)
+        buf_wipe(&env->blobs[i].bytes);
     mem_free(env);
 }
 
@@ -28,7 +29,8 @@ enum rc session_env_new(struct session_env **out, uv_loop_t *loop, struct err *e
     if (env == NULL)
         return err_nomem(e);
     env->loop = loop;
-    buf_init(&env->input, ENV_MAX_INPUT);
+    for (unsigned i = 0; i < SESSION_MAX_BLOBS; i++)
+        buf_init(&env->blobs[i].bytes, ENV_MAX_INPUT);
     enum rc rc = sshio_agent_new(&env->agent, e);
     if (rc == RC_OK)
         rc = wheel_init(&env->wheel, loop, e);
@@ -153,14 +155,22 @@ enum rc session_env_add_cert(struct session_env *env, unsigned id, unsigned base
     return rc;
 }
 
-enum rc session_env_set_stdin(struct session_env *env, const void *p, size_t n, struct err *e)
+enum rc session_env_set_blob(struct session_env *env, unsigned blob, const void *p, size_t n,
+                             struct err *e)
 {
-    must(env->active == 0);
-    buf_reset(&env->input);
-    enum rc rc = buf_append(&env->input, p, n);
+    must(env->active == 0 && blob < SESSION_MAX_BLOBS);
+    struct env_blob *b = &env->blobs[blob];
+    buf_reset(&b->bytes);
+    enum rc rc = buf_append(&b->bytes, p, n);
+    b->there = rc == RC_OK;
     if (rc == RC_NOMEM)
         return err_nomem(e);
-    return rc == RC_OK ? rc : err_set(e, rc, "standard input is larger than 1 GiB");
+    return rc == RC_OK ? rc : err_set(e, rc, "input for the commands is larger than 1 GiB");
+}
+
+bool session_env_has_blob(const struct session_env *env, unsigned blob)
+{
+    return blob < SESSION_MAX_BLOBS && env->blobs[blob].there;
 }
 
 const struct sshio_key *env_key(const struct session_env *env, unsigned id)

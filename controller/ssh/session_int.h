@@ -28,6 +28,8 @@ enum session_state {
     S_RUN,     /* the command runs */
     S_TERM,    /* it was sent TERM; its end is awaited */
     S_KILL,    /* it was sent KILL; its end is awaited */
+    S_SHUT,    /* warm: the command is over for us, its channel is being closed */
+    S_IDLE,    /* warm: waits for the next command */
     S_CLOSE,   /* everything is given back; the poll handle's close callback is awaited */
     S_DONE,    /* done was called */
     S_COUNT
@@ -47,7 +49,10 @@ struct session_env {
     } * keys;
     size_t key_cap;
     struct sshio_agent *agent; /* through which libssh is told what the agent signed */
-    struct buf input;          /* stdin of commands */
+    struct env_blob {          /* input of commands */
+        bool there;
+        struct buf bytes;
+    } blobs[SESSION_MAX_BLOBS];
     bool paused;
     uint64_t paused_ms; /* since when */
     unsigned closing;   /* handles not yet closed */
@@ -111,7 +116,6 @@ struct session {
     bool restricted; /* only host key types on record were offered */
     char *hostkey_types;
     bool legacy;
-    bool use_stdin;
     uint64_t connect_budget_ms, tcp_budget_ms, run_timeout_ms, silence_timeout_ms;
 
     /* through a link, and as a link */
@@ -158,8 +162,22 @@ struct session {
 
     uint64_t run_bytes;    /* sshio_bytes_in when the request went out */
     uint64_t data_packets; /* that brought bytes of the command */
-    size_t input_done;     /* bytes of env->input sent */
+    /* what the command reads: session_input.c */
+    size_t input_done; /* bytes of it sent */
     bool eof_sent;
+    bool input_ended; /* duplex: session_input_eof was called */
+    uint8_t blob;
+    uint8_t input;       /* enum input_kind */
+    uint32_t taken;      /* duplex: bytes sent that were not told yet */
+    uint32_t waiting_at; /* bytes of `waiting` that were sent */
+    struct buf waiting;  /* duplex: what could not be sent yet; no memory while there is none */
+
+    /* a warm one */
+    bool rested;       /* it has been idle: the command is not its first */
+    bool finish;       /* no further command */
+    bool reopened;     /* the channel of this command was refused once */
+    enum problem over; /* in SHUT: what the command came to; NONE: its end tells */
+    uint64_t exec_us;  /* since the start, when the command was given; 0 for the first */
 
     enum problem cancel; /* PROBLEM_NONE: nobody asked */
     bool cancel_now;
@@ -198,6 +216,24 @@ bool session_floods(const struct session *s);
 /* Begins to speak SSH on s->fd, which poll watches. */
 enum step session_connected(struct session *s);
 void session_on_deadline(struct wheel_timer *timer);
+
+/* session_input.c: gives the command its input as the window and the socket take it, then EOF. OK
+ * or DEAD. */
+enum sshio_step session_feed(struct session *s);
+void session_drop_input(struct session *s); /* nobody reads it any more */
+
+/* session_warm.c: the states of a warm session, and what is different in the others. */
+/* The command is over as far as we are concerned: its channel is closed and the session goes idle.
+ * over: what it came to, noted already; NONE: what its end, seen by then, tells. */
+enum step session_shut(struct session *s, enum problem over);
+enum step session_in_shut(struct session *s);
+enum step session_shut_late(struct session *s);
+enum step session_in_idle(struct session *s);
+/* A channel was refused that was not the session's first. */
+enum step session_reopen(struct session *s);
+/* It is over while its command had ended: tells so. The state is IDLE then, or what the owner made
+ * of it; nothing happens when the command's end is not known. */
+void session_tell_last(struct session *s);
 
 /* session_budget.c: after a step that waits. STEP_WAIT, or STEP_END: the server sent more than
  * `budget` bytes in this state (0: no bound), or floods us while the command runs. */
@@ -241,6 +277,10 @@ enum step session_end(struct session *s, enum problem problem);
 /* With a detail, escaped here; may_still_run when the command was sent. */
 enum step session_fail(struct session *s, enum problem problem, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* What the command came to, into the outcome: its end was seen, or the end of a cancel. */
+enum problem session_judge(struct session *s);
+enum problem session_judge_cancel(struct session *s);
+void session_fill_result(const struct so_far *from, struct session_result *to);
 /* The channel is closed: what the command came to. */
 enum step session_command_ended(struct session *s);
 /* The end, or the end of our patience, of a command that we wanted to end. */

@@ -70,7 +70,7 @@ enum problem session_blame_link(struct session *s, enum problem problem)
         (problem != PROBLEM_CONNECTION_RESET && problem != PROBLEM_CONNECTION_LOST))
         return problem;
     session_note(&o->detail, s->lost);
-    return o->sent ? PROBLEM_CONNECTION_LOST : PROBLEM_JUMP_UNREACHABLE;
+    return o->sent || s->rested ? PROBLEM_CONNECTION_LOST : PROBLEM_JUMP_UNREACHABLE;
 }
 
 bool session_is_linked(const struct session *s)

@@ -23,6 +23,7 @@ void session_free(struct session *s)
     mem_free(s->user_name);
     mem_free(s->label);
     mem_free(s->command);
+    buf_fini(&s->waiting);
     mem_free(s->hostkey_types);
     mem_free(s->via);
     mem_free(s->where);
@@ -53,7 +54,10 @@ static enum rc copy_spec(struct session *s, const struct session_spec *spec, str
     s->restricted = s->hostkey_types[0] != '\0';
     s->legacy = spec->legacy;
     s->has_password = spec->has_password;
-    s->use_stdin = spec->use_stdin;
+    s->input = (uint8_t)(s->kind == SESSION_WARM ? spec->input
+                         : spec->use_stdin       ? INPUT_BLOB
+                                                 : INPUT_NONE);
+    s->blob = (uint8_t)(s->kind == SESSION_WARM ? spec->blob : 0);
     s->addr = spec->addr;
     s->connect_budget_ms = spec->connect_budget_ms;
     s->tcp_budget_ms = spec->tcp_budget_ms;
@@ -150,6 +154,7 @@ enum rc session_start(struct session **out, struct session_env *env,
                       struct err *e)
 {
     must(spec->key_count <= SESSION_MAX_KEYS && spec->command_len <= SESSION_MAX_COMMAND);
+    must(spec->blob < SESSION_MAX_BLOBS);
     must(memchr(spec->command, 0, spec->command_len) == NULL);
     struct session *s = mem_calloc(1, sizeof *s);
     if (s == NULL)
@@ -159,6 +164,7 @@ enum rc session_start(struct session **out, struct session_env *env,
     s->user = user;
     s->fd = -1;
     s->result.outcome.exit_code = -1;
+    buf_init(&s->waiting, SESSION_MAX_INPUT);
     enum rc rc = copy_spec(s, spec, e);
     if (rc == RC_OK)
         rc = describe_address(s, spec, e);

@@ -489,6 +489,20 @@ enum sshio_step sshio_close_channel(struct sshio *io)
     return sshio_settle(io, rc);
 }
 
+/* The callbacks first: libssh 0.10.6 does not detach those of a channel that it frees, and keeps
+ * the channel for as long as the server has not closed it. */
+void sshio_drop_channel(struct sshio *io)
+{
+    uint32_t messages = io->seen.messages;
+    if (io->channel != NULL) {
+        ssh_remove_channel_callbacks(io->channel, &io->callbacks);
+        ssh_channel_free(io->channel);
+    }
+    io->channel = NULL;
+    io->max_packet = SSHIO_PACKET_UNKNOWN;
+    io->seen = (struct sshio_seen){.messages = messages};
+}
+
 /* Bytes really buffered. ssh_get_poll_flags asks for POLLOUT after every send, which would cost a
  * spurious wake-up and two epoll_ctl calls each time. */
 bool sshio_wants_write(const struct sshio *io)

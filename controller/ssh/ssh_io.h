@@ -110,7 +110,7 @@ bool sshio_auth_takes(struct sshio *io, const char *method);
 /* After a denial: what the server would take, "publickey,password", into dst. Returns dst. */
 char *sshio_auth_methods(struct sshio *io, char *dst, size_t cap);
 
-/* One session channel and one command on it. DENIED: refused. */
+/* One session channel at a time, and one command on it. DENIED: refused. */
 enum sshio_step sshio_open(struct sshio *io);
 /* Largest packet the server takes, once it confirmed the channel, whatever sshio_open said then;
  * SSHIO_PACKET_UNKNOWN before, and when libssh did not tell. */
@@ -130,6 +130,9 @@ enum sshio_step sshio_send_eof(struct sshio *io); /* OK, DENIED or DEAD */
 enum sshio_step sshio_send_signal(struct sshio *io, const char *name);
 /* Tells the server that we want no more. OK, AGAIN or DEAD. */
 enum sshio_step sshio_close_channel(struct sshio *io);
+/* Gives the channel back and forgets what was seen of it, so that sshio_open opens another. Only a
+ * channel that both sides have closed, that was refused, or of a session that is over. */
+void sshio_drop_channel(struct sshio *io);
 
 bool sshio_wants_write(const struct sshio *io); /* bytes wait for the socket */
 uint64_t sshio_bytes_in(const struct sshio *io);

@@ -188,14 +188,15 @@ void msg_key_wipe(struct msg_key *m)
     explicit_bzero(m, sizeof *m);
 }
 
-enum rc msg_put_stdin(struct buf *out, const void *p, size_t n, bool last)
+enum rc msg_put_stdin(struct buf *out, unsigned blob, const void *p, size_t n, bool last)
 {
-    return n > MSG_STDIN_PART ? RC_LIMIT : put_raw(out, MSG_STDIN, 0, last, p, n);
+    return n > MSG_STDIN_PART ? RC_LIMIT : put_raw(out, MSG_STDIN, blob, last, p, n);
 }
 
 enum rc msg_get_stdin(const struct frame *f, const void **p, size_t *n, bool *last, struct err *e)
 {
-    if (f->length < 1 || f->length > 1 + MSG_STDIN_PART || f->payload[0] > 1)
+    if (f->length < 1 || f->length > 1 + MSG_STDIN_PART || f->payload[0] > 1 ||
+        f->id >= SESSION_MAX_BLOBS)
         return refuse(e, f, "the part of the input");
     *last = f->payload[0] == 1;
     *p = f->payload + 1;
@@ -246,7 +247,7 @@ static enum rc check_spec(const struct session_spec *s)
         (s->via_job != 0 && strlen(s->via_host) > MSG_MAX_HOST) ||
         s->key_count > SESSION_MAX_KEYS || s->connect_budget_ms > MSG_MAX_MS ||
         s->tcp_budget_ms > MSG_MAX_MS || s->run_timeout_ms > MSG_MAX_MS ||
-        s->silence_timeout_ms > MSG_MAX_MS)
+        s->silence_timeout_ms > MSG_MAX_MS || s->blob >= SESSION_MAX_BLOBS)
         return RC_LIMIT;
     return RC_OK;
 }
@@ -257,7 +258,7 @@ enum rc msg_put_start(struct buf *out, uint64_t job, const struct session_spec *
     uint64_t keys[SESSION_MAX_KEYS];
     enum rc rc = check_spec(s);
     if (rc == RC_OK)
-        rc = begin(&m, out, MSG_START, job, 18);
+        rc = begin(&m, out, MSG_START, job, s->kind == SESSION_WARM ? 20 : 18);
     if (rc != RC_OK)
         return rc;
     for (unsigned i = 0; i < s->key_count; i++)
@@ -278,6 +279,10 @@ enum rc msg_put_start(struct buf *out, uint64_t job, const struct session_spec *
     wire_put_u64(&m.w, "run_ms", s->run_timeout_ms);
     wire_put_u64(&m.w, "silence_ms", s->silence_timeout_ms);
     wire_put_bool(&m.w, "password", s->has_password);
+    if (s->kind == SESSION_WARM) {
+        wire_put_u64(&m.w, "input", s->input);
+        wire_put_u64(&m.w, "blob", s->blob);
+    }
     return end(&m);
 }
 
@@ -302,6 +307,28 @@ static void get_way(struct reader *r, struct msg_start *m)
         r->rc = refuse(r->e, r->f, "via_host");
 }
 
+static bool has_nul(const void *p, size_t n)
+{
+    return n > 0 && memchr(p, 0, n) != NULL;
+}
+
+/* A link has no command; a warm job's first one says what it reads. */
+static void get_command(struct reader *r, struct session_spec *s)
+{
+    took(r, wire_bin(&r->map, "command", SESSION_MAX_COMMAND, &s->command, &s->command_len),
+         "command");
+    if (r->rc == RC_OK &&
+        (has_nul(s->command, s->command_len) || (s->kind == SESSION_LINK && s->command_len != 0)))
+        r->rc = refuse(r->e, r->f, "command");
+    s->use_stdin = get_bool(r, "stdin");
+    if (s->kind != SESSION_WARM)
+        return;
+    s->input = (enum input_kind)get_u64(r, "input", INPUT_KIND_COUNT - 1);
+    s->blob = (unsigned)get_u64(r, "blob", SESSION_MAX_BLOBS - 1);
+    if (r->rc == RC_OK && s->use_stdin)
+        r->rc = refuse(r->e, r->f, "stdin");
+}
+
 enum rc msg_get_start(const struct frame *f, struct msg_start *m, struct err *e)
 {
     struct reader r;
@@ -318,11 +345,7 @@ enum rc msg_get_start(const struct frame *f, struct msg_start *m, struct err *e)
     get_way(&r, m);
     get_str(&r, "types", m->hostkey_types, sizeof m->hostkey_types);
     s->legacy = get_bool(&r, "legacy");
-    took(&r, wire_bin(&r.map, "command", SESSION_MAX_COMMAND, &s->command, &s->command_len),
-         "command");
-    if (r.rc == RC_OK && s->kind == SESSION_LINK && s->command_len != 0)
-        r.rc = refuse(e, f, "command");
-    s->use_stdin = get_bool(&r, "stdin");
+    get_command(&r, s);
     s->connect_budget_ms = get_u64(&r, "connect_ms", MSG_MAX_MS);
     s->tcp_budget_ms = get_u64(&r, "tcp_ms", MSG_MAX_MS);
     s->run_timeout_ms = get_u64(&r, "run_ms", MSG_MAX_MS);
@@ -501,14 +524,15 @@ enum rc msg_get_data(const struct frame *f, bool *is_stderr, const void **p, siz
     return RC_OK;
 }
 
-enum rc msg_put_done(struct buf *out, uint64_t job, const struct session_result *r)
+static enum rc put_result(struct buf *out, uint8_t type, uint64_t job,
+                          const struct session_result *r)
 {
     struct writer m;
     const struct outcome *o = &r->outcome;
     const struct session_timing *t = &r->timing;
     uint64_t times[TIMINGS] = {t->connected, t->banner, t->kex,        t->host_key, t->auth,
                                t->open,      t->sent,   t->first_byte, t->done};
-    enum rc rc = begin(&m, out, MSG_DONE, job, 11);
+    enum rc rc = begin(&m, out, type, job, 11);
     if (rc != RC_OK)
         return rc;
     wire_put_str(&m.w, "problem", problem_name(o->problem));
@@ -523,6 +547,16 @@ enum rc msg_put_done(struct buf *out, uint64_t job, const struct session_result 
     wire_put_u64(&m.w, "stderr", r->stderr_bytes);
     wire_put_str(&m.w, "banner", r->server_banner);
     return end(&m);
+}
+
+enum rc msg_put_done(struct buf *out, uint64_t job, const struct session_result *r)
+{
+    return put_result(out, MSG_DONE, job, r);
+}
+
+enum rc msg_put_ended(struct buf *out, uint64_t job, const struct session_result *r)
+{
+    return put_result(out, MSG_ENDED, job, r);
 }
 
 static void get_times(struct reader *r, struct session_timing *t)
@@ -558,10 +592,10 @@ static void get_outcome(struct reader *r, struct outcome *o)
 }
 
 /* A success that never sent the command, or whose exit code says otherwise, is a lie; a scan's ends
- * with the host's key. */
+ * with the host's key, and that of a warm job between two commands. */
 static bool outcome_holds(const struct outcome *o)
 {
-    if (o->problem == PROBLEM_NONE && o->phase == PHASE_HOST_KEY)
+    if (o->problem == PROBLEM_NONE && (o->phase == PHASE_HOST_KEY || o->phase == PHASE_CLOSE))
         return !o->sent && o->exit_code == -1 && !o->may_still_run;
     if (o->problem == PROBLEM_NONE)
         return o->sent && o->exit_code == 0 && !o->may_still_run;

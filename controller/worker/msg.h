@@ -30,6 +30,9 @@ enum msg_type {
     MSG_SIGNED = 11,   /* what came of a SIGN */
     MSG_IDENTITY = 12, /* the id is the key's number */
     MSG_SECRET = 13,   /* raw: the password that SECRET_WANTED asked for; empty: none is given */
+    MSG_EXEC = 14,     /* the next command of a warm job */
+    MSG_INPUT = 15,    /* raw: 1 byte, 1 on the last part; then bytes for its standard input */
+    MSG_FINISH = 16,   /* empty: no further command */
     /* worker to coordinator */
     MSG_TROUBLE = 64,
     MSG_HOSTKEY = 65,
@@ -42,6 +45,8 @@ enum msg_type {
     MSG_SECRET_WANTED = 74, /* empty: a password would go to the host now */
     MSG_BEGUN = 75,         /* empty: the job has left the line, its time runs */
     MSG_READY = 76,         /* empty: it is set up, and shut in */
+    MSG_ENDED = 77,         /* a warm job's command is over: as DONE */
+    MSG_TAKEN = 78,         /* raw: 4 bytes, so much INPUT went out */
 };
 
 enum {
@@ -57,8 +62,9 @@ enum {
     MSG_MAX_SIGN_DATA = 20 * 1024,
     MSG_MAX_SIGNATURE = 8 * 1024,
     MSG_STDIN_PART = 512 * 1024,
-    MSG_STDIN_MAX = 64 * 1024 * 1024,
+    MSG_STDIN_MAX = 64 * 1024 * 1024, /* all blobs together */
     MSG_DATA_PART = 256 * 1024,
+    MSG_INPUT_PART = 64 * 1024,
 };
 
 /* Ten years: no time limit of ours is longer. */
@@ -78,7 +84,8 @@ enum rc msg_put_key(struct buf *out, unsigned id, const char *text, size_t len,
 enum rc msg_get_key(const struct frame *f, struct msg_key *m, struct err *e);
 void msg_key_wipe(struct msg_key *m);
 
-enum rc msg_put_stdin(struct buf *out, const void *p, size_t n, bool last);
+/* The frame's id is the number of the blob, below SESSION_MAX_BLOBS. */
+enum rc msg_put_stdin(struct buf *out, unsigned blob, const void *p, size_t n, bool last);
 enum rc msg_get_stdin(const struct frame *f, const void **p, size_t *n, bool *last, struct err *e);
 
 /* The spec's strings are terminated copies in the same struct; command is borrowed. */
@@ -109,10 +116,21 @@ enum rc msg_get_hostkey_answer(const struct frame *f, struct msg_hostkey_answer 
 enum rc msg_put_secret(struct buf *out, uint64_t job, const void *text, size_t len);
 enum rc msg_get_secret(const struct frame *f, const char **text, size_t *len, struct err *e);
 
+/* RC_LIMIT when the command is too long or a number out of range. */
+enum rc msg_put_exec(struct buf *out, uint64_t job, const struct session_command *c);
+/* The text is borrowed from the frame; it holds no NUL. */
+enum rc msg_get_exec(const struct frame *f, struct session_command *c, struct err *e);
+/* At most MSG_INPUT_PART bytes; none only with `last`. */
+enum rc msg_put_input(struct buf *out, uint64_t job, const void *p, size_t n, bool last);
+enum rc msg_get_input(const struct frame *f, const void **p, size_t *n, bool *last, struct err *e);
+/* 1 to SESSION_MAX_INPUT. */
+enum rc msg_put_taken(struct buf *out, uint64_t job, size_t n);
+enum rc msg_get_taken(const struct frame *f, size_t *n, struct err *e);
+
 enum rc msg_put_cancel(struct buf *out, uint64_t job, enum problem problem, bool now);
 enum rc msg_get_cancel(const struct frame *f, enum problem *problem, bool *now, struct err *e);
 
-/* Messages without a payload: PAUSE, RESUME, BEGUN, AUTHENTICATED, SENT, SECRET_WANTED. */
+/* Messages without a payload: PAUSE, RESUME, BEGUN, AUTHENTICATED, SENT, SECRET_WANTED, FINISH. */
 enum rc msg_put_empty(struct buf *out, enum msg_type type, uint64_t id);
 enum rc msg_get_empty(const struct frame *f, struct err *e);
 
@@ -172,6 +190,8 @@ enum rc msg_put_signed(struct buf *out, uint64_t job, enum sign_answer a, const 
 enum rc msg_get_signed(const struct frame *f, struct msg_signed *m, struct err *e);
 
 enum rc msg_put_done(struct buf *out, uint64_t job, const struct session_result *r);
+enum rc msg_put_ended(struct buf *out, uint64_t job, const struct session_result *r);
+/* Of either. */
 enum rc msg_get_done(const struct frame *f, struct session_result *r, struct err *e);
 
 #endif

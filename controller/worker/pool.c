@@ -145,7 +145,8 @@ void pool_unwatch(struct pool_worker *w)
 /* The end of a job whose worker is no more. Whether the command may have run is what counts. */
 static void end_orphan(struct pool_job *j, const char *how)
 {
-    static const enum phase phases[] = {PHASE_CONNECT, PHASE_CONNECT, PHASE_OPEN, PHASE_RUN};
+    static const enum phase phases[] = {PHASE_CONNECT, PHASE_CONNECT, PHASE_OPEN,
+                                        PHASE_OPEN,    PHASE_RUN,     PHASE_CLOSE};
     struct pool *p = j->worker->pool;
     struct session_result r = {.server_banner = ""};
     outcome_init(&r.outcome);
@@ -311,15 +312,14 @@ static struct pool_worker *worker_for(struct pool *p, const struct session_spec 
     return best;
 }
 
-/* Are jobs held back, behind the input or until the worker is there? */
-static bool holds(const struct pool_worker *w)
+bool pool_holds(const struct pool_worker *w)
 {
     return w->coming || w->unproven || !w->input_done;
 }
 
 static enum rc send_start(struct pool_worker *w, uint64_t job, const struct session_spec *spec)
 {
-    if (holds(w))
+    if (pool_holds(w))
         return msg_put_start(&w->held, job, spec);
     enum rc rc = chan_reserve(&w->chan, FRAME_HEADER + spec->command_len + 4096);
     if (rc == RC_OK)
@@ -331,6 +331,7 @@ static enum rc send_start(struct pool_worker *w, uint64_t job, const struct sess
 
 enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec, struct err *e)
 {
+    must(spec->kind != SESSION_WARM || p->ops.ended != NULL);
     struct pool_worker *w = worker_for(p, spec);
     if (w == NULL && spec->via_job != 0)
         return err_set(e, RC_CANCELLED, "the connection to the bastion was lost");
@@ -345,6 +346,7 @@ enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec
     j->worker = w;
     j->has_password = spec->has_password;
     j->kind = spec->kind;
+    j->input = spec->input;
     if (map_put(&p->jobs, (const char *)&j->id, sizeof j->id, j, NULL) != 0) {
         mem_free(j);
         return err_nomem(e);
@@ -366,7 +368,7 @@ enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec
 
 /* Without memory for a few bytes the worker cannot be told, so it is ended: its jobs then end with
  * what is known, instead of running on against orders. */
-static void said(struct pool_worker *w, enum rc rc)
+void pool_said(struct pool_worker *w, enum rc rc)
 {
     if (rc == RC_OK)
         chan_kick(&w->chan);
@@ -386,7 +388,7 @@ void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, en
     enum rc rc = chan_reserve(ch, FRAME_HEADER + 512);
     if (rc == RC_OK)
         rc = msg_put_hostkey_answer(chan_out(ch), job, a, problem, detail);
-    said(j->worker, rc);
+    pool_said(j->worker, rc);
 }
 
 void pool_password_answer(struct pool *p, uint64_t job, const char *text, size_t len)
@@ -399,7 +401,7 @@ void pool_password_answer(struct pool *p, uint64_t job, const char *text, size_t
     enum rc rc = chan_reserve(ch, MSG_SECRET_ROOM);
     if (rc == RC_OK)
         rc = msg_put_secret(chan_out(ch), job, text, len);
-    said(j->worker, rc);
+    pool_said(j->worker, rc);
 }
 
 void pool_signed(struct pool *p, uint64_t job, enum sign_answer a, const void *sig, size_t len,
@@ -409,13 +411,13 @@ void pool_signed(struct pool *p, uint64_t job, enum sign_answer a, const void *s
     if (j == NULL || !j->signing || !j->worker->alive)
         return;
     j->signing = false;
-    said(j->worker, msg_put_signed(chan_out(&j->worker->chan), job, a, sig, len, detail));
+    pool_said(j->worker, msg_put_signed(chan_out(&j->worker->chan), job, a, sig, len, detail));
 }
 
 /* A job that waits behind the input is still in line: its CANCEL must not overtake it. */
 static enum rc put_cancel(struct pool_worker *w, uint64_t job, enum problem problem, bool now)
 {
-    if (holds(w))
+    if (pool_holds(w))
         return msg_put_cancel(&w->held, job, problem, now);
     enum rc rc = chan_reserve(&w->chan, FRAME_HEADER + 128);
     return rc == RC_OK ? msg_put_cancel(chan_out(&w->chan), job, problem, now) : rc;
@@ -424,8 +426,10 @@ static enum rc put_cancel(struct pool_worker *w, uint64_t job, enum problem prob
 void pool_cancel(struct pool *p, uint64_t job, enum problem problem, bool now)
 {
     struct pool_job *j = pool_find_job(p, job);
-    if (j != NULL && takes_jobs(j->worker))
-        said(j->worker, put_cancel(j->worker, job, problem, now));
+    if (j == NULL || !takes_jobs(j->worker))
+        return;
+    now |= j->state == JOB_IDLE; /* there is no command to be gentle with */
+    pool_said(j->worker, put_cancel(j->worker, job, problem, now));
 }
 
 static void tell(struct pool_worker *w, enum msg_type type)
@@ -435,7 +439,7 @@ static void tell(struct pool_worker *w, enum msg_type type)
     enum rc rc = chan_reserve(&w->chan, FRAME_HEADER);
     if (rc == RC_OK)
         rc = msg_put_empty(chan_out(&w->chan), type, 0);
-    said(w, rc);
+    pool_said(w, rc);
 }
 
 static void tell_all(struct pool *p, enum msg_type type)

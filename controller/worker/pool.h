@@ -57,6 +57,12 @@ struct pool_ops {
      * from a worker: agent_check_login says whether they may be. May be NULL in an owner that gives
      * out no such key. */
     void (*sign)(void *user, uint64_t job, unsigned key, const void *data, size_t n);
+    /* A warm job's command is over; see session_ops.ended. Next: pool_exec, pool_finish or its end.
+     * Both may be NULL in an owner that starts no such job. */
+    void (*ended)(void *user, uint64_t job, const struct session_result *result);
+    /* n more bytes of pool_input are on their way to the host: in batches, see session_ops.taken.
+     * What is left when the command ends is not told. */
+    void (*taken)(void *user, uint64_t job, size_t n);
 };
 
 /* Callbacks come from the loop, never from inside a pool_* call. After a failure the pool takes
@@ -66,14 +72,18 @@ enum rc pool_attach(struct pool *p, uv_loop_t *loop, const struct pool_ops *ops,
 
 /* To every worker, replacements too. Before the first job; also before pool_attach. Copied, and
  * kept in locked memory until pool_free; RC_CRYPTO: there is none of it; RC_LIMIT: a key or a
- * passphrase that is too long, or input past MSG_STDIN_MAX (64 MiB). At most one input. */
+ * passphrase that is too long. */
 enum rc pool_add_key(struct pool *p, unsigned id, const char *text, size_t len,
                      const char *passphrase, const char *label, struct err *e);
 /* A key that an agent signs with, or (base >= 0) a certificate for the private key `base`, which
  * was added before. To every worker, before the first job. RC_OK, RC_NOMEM, RC_LIMIT. */
 enum rc pool_add_identity(struct pool *p, unsigned id, int base, const void *blob, size_t len,
                           const char *label, struct err *e);
-enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *e);
+/* Input that commands may be given (INPUT_BLOB): blob number 0 to 7, each once; 0 is what
+ * spec->use_stdin means. To every worker, replacements too; before the first job. Copied, and kept
+ * (not locked) until pool_free. RC_OK, RC_NOMEM, RC_LIMIT: more than 64 MiB in all. */
+enum rc pool_add_blob(struct pool *p, unsigned blob, const void *bytes, size_t n, struct err *e);
+enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *e); /* blob 0 */
 
 /* Sends a job to the first worker that has less than POOL_FEW of them, or else to the one with the
  * fewest; a job through a link (spec->via_job) to the link's worker, a link that goes through none
@@ -88,7 +98,25 @@ void pool_password_answer(struct pool *p, uint64_t job, const char *text, size_t
 /* The answer to pool_ops.sign; see session_sign_answer. Nothing when the job has ended. */
 void pool_signed(struct pool *p, uint64_t job, enum sign_answer a, const void *sig, size_t len,
                  const char *detail);
+/* See session_cancel. A warm job whose command is over for us (ended was called) is ended at once,
+ * now or not. */
 void pool_cancel(struct pool *p, uint64_t job, enum problem problem, bool now);
+
+/* The next command of a warm job, between its `ended` and the next; c is read during the call.
+ * `sent`, `data` and `ended` follow as for the first. RC_OK; RC_EXISTS: one is under way;
+ * RC_CANCELLED: the job is over or about to be, or pool_finish was called (its `done` comes, or
+ * came); RC_LIMIT; RC_NOMEM. */
+enum rc pool_exec(struct pool *p, uint64_t job, const struct session_command *c, struct err *e);
+/* Standard input of a command that is INPUT_DUPLEX, from its `sent` on; last: and then its end.
+ * RC_OK (also when the command is over meanwhile); RC_LIMIT: more than SESSION_MAX_INPUT (256 KiB)
+ * would not be `taken` yet, nothing was queued; RC_CANCELLED: no command of the job takes input
+ * now; RC_NOMEM, after which the worker is ended. */
+enum rc pool_input(struct pool *p, uint64_t job, const void *bytes, size_t n, bool last);
+/* How much pool_input takes now. */
+size_t pool_input_room(struct pool *p, uint64_t job);
+/* No further command: the job ends, ok, as soon as it is idle. From pool_start on; twice is fine.
+ */
+void pool_finish(struct pool *p, uint64_t job);
 /* To be called ten times a second: a worker that has jobs and says nothing is asked whether it is
  * still there, and ended when it does not answer for POOL_QUIET_BEATS calls. Calls are counted and
  * not time, so that a coordinator that was stopped itself does not blame others. */

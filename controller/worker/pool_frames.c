@@ -112,8 +112,7 @@ static enum rc took_done(struct pool *p, struct pool_job *j, const struct frame 
     enum rc rc = msg_get_done(f, &r, e);
     if (rc != RC_OK)
         return rc;
-    bool scanned = j->kind == SESSION_SCAN && j->hostkeys > 0;
-    if (r.outcome.problem == PROBLEM_NONE && scanned != (r.outcome.phase == PHASE_HOST_KEY))
+    if (!pool_ended_well(j, &r.outcome))
         return breach(e, f, "an end that is not of its kind");
     /* Once it may have run it may have run, whatever is said later. */
     if (j->state == JOB_SENT)
@@ -162,6 +161,8 @@ enum rc pool_on_frame(void *user, const struct frame *f, struct err *e)
     case MSG_SENT: return took_step(p, j, f, e);
     case MSG_DATA: return took_data(p, j, f, e);
     case MSG_DONE: return took_done(p, j, f, e);
+    case MSG_ENDED: return pool_took_ended(p, j, f, e);
+    case MSG_TAKEN: return pool_took_taken(p, j, f, e);
     default: return breach(e, f, "not a message of a worker");
     }
 }

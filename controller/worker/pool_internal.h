@@ -11,20 +11,25 @@
 #include "controller/worker/pool.h"
 #include "controller/worker/spawn.h"
 
-enum job_state { JOB_WAITING, JOB_STARTED, JOB_AUTHENTICATED, JOB_SENT };
+/* A warm one goes from SENT to IDLE and by way of GIVEN, with a new command, back to SENT. */
+enum job_state { JOB_WAITING, JOB_STARTED, JOB_AUTHENTICATED, JOB_GIVEN, JOB_SENT, JOB_IDLE };
 
 struct pool_job {
     uint64_t id; /* also its key in the map */
     struct pool_worker *worker;
     enum job_state state;
     enum session_kind kind;
-    bool asked;        /* a host key waits for our answer */
-    bool has_password; /* and it may be asked for once */
-    bool wanted;       /* a password waits for our answer */
-    unsigned hostkeys; /* how often it asked */
-    bool accepted;     /* we agreed to the last one */
-    bool signing;      /* a signature waits for our answer */
-    unsigned signs;    /* how often it asked for one */
+    bool asked;            /* a host key waits for our answer */
+    bool has_password;     /* and it may be asked for once */
+    bool wanted;           /* a password waits for our answer */
+    unsigned hostkeys;     /* how often it asked */
+    bool accepted;         /* we agreed to the last one */
+    bool signing;          /* a signature waits for our answer */
+    unsigned signs;        /* how often it asked for one */
+    bool finish;           /* warm: no further command */
+    bool input_ended;      /* warm: its end was sent */
+    enum input_kind input; /* warm: of the command */
+    size_t on_way;         /* warm: bytes of input that are not taken yet */
     struct pool_job *prev, *next;
 };
 
@@ -51,8 +56,9 @@ struct pool_worker {
     uint32_t job_count;
     uint32_t link_count; /* of them links */
     unsigned quiet;      /* pool_beats since it said anything */
-    size_t input_at;     /* bytes of the pool's input queued so far */
-    bool input_done;     /* all of it: jobs may follow */
+    unsigned blob_at;    /* which of the pool's blobs is being queued */
+    size_t input_at;     /* bytes of it queued so far */
+    bool input_done;     /* all of them: jobs may follow */
     struct buf held;     /* jobs that wait behind the input, or for the worker itself */
 };
 
@@ -73,9 +79,12 @@ struct pool {
     struct pool_ops ops;
     void *user;
     struct map jobs;
-    char *input; /* one copy for all workers, fed as they read */
-    size_t input_len;
-    bool has_input;
+    struct pool_blob { /* one copy for all workers, fed as they read */
+        unsigned number;
+        char *bytes;
+        size_t len;
+    } blobs[SESSION_MAX_BLOBS]; /* in the order they were added */
+    unsigned blob_count;
     struct pool_gift *gifts;
     size_t gift_count, gift_cap;
     bool paused;
@@ -96,6 +105,10 @@ struct pool {
 struct pool_job *pool_find_job(struct pool *p, uint64_t id);
 /* Out of the map and its worker's list, and freed. */
 void pool_drop_job(struct pool_job *j);
+/* A message was queued, or could not be: then the worker is ended. */
+void pool_said(struct pool_worker *w, enum rc rc);
+/* Are jobs held back, behind the input or until the worker is there? */
+bool pool_holds(const struct pool_worker *w);
 
 /* pool.c: a worker's process is there: follow its socket and its end. On failure w->handles says
  * what is still open. */
@@ -116,6 +129,12 @@ enum rc pool_feed(struct pool_worker *w);
 /* All that a new worker is given, and the jobs that were held for it. */
 enum rc pool_equip(struct pool_worker *w);
 void pool_kit_fini(struct pool *p);
+
+/* pool_warm.c: ENDED and TAKEN of a job of this worker. */
+enum rc pool_took_ended(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e);
+enum rc pool_took_taken(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e);
+/* Whether an end without a problem is one that the job may have. */
+bool pool_ended_well(const struct pool_job *j, const struct outcome *o);
 
 /* pool_replace.c: may another take the place of this one, that has just died? Then w->coming. */
 void pool_plan_replacement(struct pool_worker *w);

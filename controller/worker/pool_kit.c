@@ -92,17 +92,27 @@ enum rc pool_add_identity(struct pool *p, unsigned id, int base, const void *blo
     return rc;
 }
 
-enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *e)
+static size_t blobs_total(const struct pool *p)
 {
-    must(!p->has_input);
-    if (n > MSG_STDIN_MAX)
-        return err_set(e, RC_LIMIT, "standard input for the commands is %zu bytes; at most 64 MiB",
-                       n);
-    p->input = mem_memdup(n > 0 ? bytes : "", n);
-    if (p->input == NULL)
+    size_t n = 0;
+    for (unsigned i = 0; i < p->blob_count; i++)
+        n += p->blobs[i].len;
+    return n;
+}
+
+enum rc pool_add_blob(struct pool *p, unsigned blob, const void *bytes, size_t n, struct err *e)
+{
+    must(blob < SESSION_MAX_BLOBS && p->blob_count < SESSION_MAX_BLOBS);
+    for (unsigned i = 0; i < p->blob_count; i++)
+        must(p->blobs[i].number != blob);
+    if (n > MSG_STDIN_MAX - blobs_total(p))
+        return err_set(e, RC_LIMIT, "input for the commands is %zu bytes; at most 64 MiB",
+                       n + blobs_total(p));
+    struct pool_blob *b = &p->blobs[p->blob_count];
+    *b = (struct pool_blob){blob, mem_memdup(n > 0 ? bytes : "", n), n};
+    if (b->bytes == NULL)
         return err_nomem(e);
-    p->input_len = n;
-    p->has_input = true;
+    p->blob_count++;
     for (unsigned i = 0; i < p->count; i++)
         p->workers[i].input_done = !p->workers[i].alive;
     for (unsigned i = 0; i < p->count; i++)
@@ -111,19 +121,26 @@ enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *
     return RC_OK;
 }
 
+enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *e)
+{
+    return pool_add_blob(p, 0, bytes, n, e);
+}
+
 static enum rc put_part(struct pool_worker *w)
 {
     struct pool *p = w->pool;
-    size_t n = p->input_len - w->input_at;
+    const struct pool_blob *b = &p->blobs[w->blob_at];
+    size_t n = b->len - w->input_at;
     bool last = n <= MSG_STDIN_PART;
     n = last ? n : MSG_STDIN_PART;
     enum rc rc = chan_reserve(&w->chan, FRAME_HEADER + 1 + n);
     if (rc == RC_OK)
-        rc = msg_put_stdin(chan_out(&w->chan), p->input + w->input_at, n, last);
+        rc = msg_put_stdin(chan_out(&w->chan), b->number, b->bytes + w->input_at, n, last);
     if (rc != RC_OK)
         return rc;
-    w->input_at += n;
-    w->input_done = last;
+    w->input_at = last ? 0 : w->input_at + n;
+    w->blob_at += last;
+    w->input_done = w->blob_at == p->blob_count;
     return RC_OK;
 }
 
@@ -161,7 +178,8 @@ enum rc pool_equip(struct pool_worker *w)
     if (rc == RC_OK && p->paused && (rc = chan_reserve(&w->chan, FRAME_HEADER)) == RC_OK)
         rc = msg_put_empty(chan_out(&w->chan), MSG_PAUSE, 0);
     w->input_at = 0;
-    w->input_done = !p->has_input;
+    w->blob_at = 0;
+    w->input_done = p->blob_count == 0;
     return rc == RC_OK ? pool_feed(w) : rc;
 }
 
@@ -170,7 +188,8 @@ void pool_kit_fini(struct pool *p)
     for (size_t i = 0; i < p->gift_count; i++)
         sodium_free(p->gifts[i].frame); /* wipes */
     mem_free(p->gifts);
-    if (p->input != NULL)
-        explicit_bzero(p->input, p->input_len);
-    mem_free(p->input);
+    for (unsigned i = 0; i < p->blob_count; i++) {
+        explicit_bzero(p->blobs[i].bytes, p->blobs[i].len);
+        mem_free(p->blobs[i].bytes);
+    }
 }

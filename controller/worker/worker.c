@@ -46,6 +46,7 @@ struct worker_job {
     uint64_t id; /* also its key in the map */
     struct worker *worker;
     struct session *session; /* NULL while it waits in line */
+    bool warm, finish;       /* of a warm one: to be finished as soon as it begins */
     struct line_item place;
     void *start; /* while it waits: its START, as it came */
     uint32_t start_len;
@@ -57,7 +58,9 @@ struct worker {
     struct session_env *env;
     struct map jobs;
     struct line line;
-    struct buf input; /* standard input of the commands, while its parts come */
+    struct buf input;   /* a blob for the commands, while its parts come */
+    unsigned input_of;  /* which */
+    size_t input_total; /* of all that are complete */
     bool peer_paused;
     bool queue_paused;
     bool paused; /* what the sessions were told */
@@ -205,13 +208,27 @@ static void on_done(void *user, const struct session_result *result)
     drop_job(j);
 }
 
+static void on_ended_command(void *user, const struct session_result *result)
+{
+    struct worker_job *j = user;
+    said(j->worker, msg_put_ended(chan_out(&j->worker->chan), j->id, result));
+}
+
+static void on_taken(void *user, size_t n)
+{
+    struct worker_job *j = user;
+    said(j->worker, msg_put_taken(chan_out(&j->worker->chan), j->id, n));
+}
+
 static const struct session_ops session_ops = {.hostkey = on_hostkey,
                                                .password = on_password,
                                                .sign = on_sign,
                                                .authenticated = on_authenticated,
                                                .sent = on_sent,
                                                .data = on_data,
-                                               .done = on_done};
+                                               .done = on_done,
+                                               .ended = on_ended_command,
+                                               .taken = on_taken};
 
 static void trouble(struct worker *w, enum rc rc, const char *message)
 {
@@ -269,9 +286,17 @@ static enum rc took_stdin(struct worker *w, const struct frame *f, struct err *e
     enum rc rc = msg_get_stdin(f, &p, &n, &last, e);
     if (rc != RC_OK)
         return rc;
+    unsigned blob = (unsigned)f->id;
+    if (session_env_has_blob(w->env, blob) || (w->input.len > 0 && w->input_of != blob) ||
+        session_env_active(w->env) > 0)
+        return err_set(e, RC_PROTO, "input %u out of turn", blob);
+    if (n > MSG_STDIN_MAX - w->input_total - w->input.len)
+        return err_set(e, RC_PROTO, "more input than there may be");
+    w->input_of = blob;
     rc = buf_append(&w->input, p, n);
     if (rc == RC_OK && last) {
-        rc = session_env_set_stdin(w->env, w->input.data, w->input.len, e);
+        rc = session_env_set_blob(w->env, blob, w->input.data, w->input.len, e);
+        w->input_total += w->input.len;
         buf_wipe(&w->input);
     }
     if (rc == RC_NOMEM) /* without its input no command may run */
@@ -329,6 +354,8 @@ static void begin_job(struct worker_job *j, struct session_spec *spec)
         end_job(j, PROBLEM_JUMP_UNREACHABLE, "the connection to the bastion was lost");
     else if (session_start(&j->session, w->env, spec, &session_ops, j, &why) != RC_OK)
         end_job(j, PROBLEM_LOCAL_RESOURCE, why.msg);
+    else if (j->finish)
+        session_finish(j->session);
 }
 
 static void on_turn_to_begin(void *user, struct line_item *item)
@@ -368,11 +395,14 @@ static enum rc took_start(struct worker *w, const struct frame *f, struct err *e
     enum rc rc = msg_get_start(f, &m, e);
     if (rc != RC_OK)
         return rc;
+    if (m.spec.input == INPUT_BLOB && !session_env_has_blob(w->env, m.spec.blob))
+        return err_set(e, RC_PROTO, "an input that was not given");
     struct worker_job *j = add_job(w, f->id);
     if (j == NULL) {
         refuse_job(w, f->id, PROBLEM_LOCAL_RESOURCE, "out of memory");
         return RC_OK;
     }
+    j->warm = m.spec.kind == SESSION_WARM;
     if (line_enter(&w->line, &j->place, m.spec.via_job != 0 ? THROUGH_LINK : 1)) {
         begin_job(j, &m.spec);
         return RC_OK;
@@ -429,6 +459,72 @@ static enum rc took_cancel(struct worker *w, const struct frame *f, struct err *
     return rc;
 }
 
+/* The job, when it is warm; RC_PROTO when it is of another kind. NULL: it has ended. */
+static enum rc find_warm(struct worker *w, const struct frame *f, struct worker_job **j,
+                         struct err *e)
+{
+    *j = find_any_job(w, f->id);
+    if (*j == NULL || (*j)->warm)
+        return RC_OK;
+    return err_set(e, RC_PROTO, "message %u: the job has one command only", f->type);
+}
+
+static enum rc took_exec(struct worker *w, const struct frame *f, struct err *e)
+{
+    struct session_command c;
+    struct worker_job *j = NULL;
+    enum rc rc = msg_get_exec(f, &c, e);
+    if (rc == RC_OK)
+        rc = find_warm(w, f, &j, e);
+    if (rc != RC_OK || j == NULL)
+        return rc;
+    if (c.input == INPUT_BLOB && !session_env_has_blob(w->env, c.blob))
+        return err_set(e, RC_PROTO, "an input that was not given");
+    rc = j->session != NULL ? session_exec(j->session, &c, e) : RC_EXISTS;
+    if (rc == RC_EXISTS)
+        return err_set(e, RC_PROTO, "a command while one is under way");
+    if (rc == RC_NOMEM)
+        session_cancel(j->session, PROBLEM_LOCAL_RESOURCE, true);
+    return RC_OK; /* else it is over: its DONE is on the way */
+}
+
+static enum rc took_input(struct worker *w, const struct frame *f, struct err *e)
+{
+    const void *p;
+    size_t n;
+    bool last;
+    struct worker_job *j = NULL;
+    enum rc rc = msg_get_input(f, &p, &n, &last, e);
+    if (rc == RC_OK)
+        rc = find_warm(w, f, &j, e);
+    if (rc != RC_OK || j == NULL)
+        return rc;
+    if (j->session == NULL)
+        return err_set(e, RC_PROTO, "input before the command");
+    rc = session_input(j->session, p, n);
+    if (rc == RC_OK && last)
+        rc = session_input_eof(j->session);
+    if (rc == RC_NOMEM) /* it would go on with a hole in what it reads */
+        session_cancel(j->session, PROBLEM_LOCAL_RESOURCE, true);
+    if (rc == RC_LIMIT || rc == RC_PROTO)
+        return err_set(e, RC_PROTO, "input that is not wanted");
+    return RC_OK;
+}
+
+static enum rc took_finish(struct worker *w, const struct frame *f, struct err *e)
+{
+    struct worker_job *j = NULL;
+    enum rc rc = msg_get_empty(f, e);
+    if (rc == RC_OK)
+        rc = find_warm(w, f, &j, e);
+    if (rc != RC_OK || j == NULL)
+        return rc;
+    j->finish = true;
+    if (j->session != NULL)
+        session_finish(j->session);
+    return RC_OK;
+}
+
 static enum rc took_pause(struct worker *w, const struct frame *f, struct err *e)
 {
     enum rc rc = msg_get_empty(f, e);
@@ -451,6 +547,9 @@ static enum rc on_frame(void *user, const struct frame *f, struct err *e)
     case MSG_HOSTKEY_ANSWER: return took_answer(w, f, e);
     case MSG_CANCEL: return took_cancel(w, f, e);
     case MSG_SECRET: return took_secret(w, f, e);
+    case MSG_EXEC: return took_exec(w, f, e);
+    case MSG_INPUT: return took_input(w, f, e);
+    case MSG_FINISH: return took_finish(w, f, e);
     case MSG_PAUSE:
     case MSG_RESUME: return took_pause(w, f, e);
     case MSG_PING: said(w, msg_put_empty(chan_out(&w->chan), MSG_PONG, 0)); return RC_OK;

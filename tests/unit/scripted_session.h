@@ -53,7 +53,8 @@ struct session_env {
     struct session *sessions;
     bool paused;
     char key[64];
-    size_t input_len;
+    unsigned blobs;
+    size_t input_len; /* of all of them */
     uint64_t input_sum;
     void (*closed)(void *user);
     void *closed_user;
@@ -71,6 +72,8 @@ struct session {
     bool waiting; /* for an answer or a cancel */
     bool over;
     bool asked; /* for a password or a signature */
+    bool warm, idle, finishing, rests;
+    enum input_kind input;
     char signature[128];
     char password[64];
     struct session_result result;
@@ -78,6 +81,8 @@ struct session {
 
 static bool runnable(const struct session *s)
 {
+    if (s->idle)
+        return s->finishing || s->over;
     return !s->waiting && !(s->env->paused && s->left > 0);
 }
 
@@ -99,6 +104,7 @@ static void finish(struct session *s, enum problem problem, int exit_code)
     s->result.outcome.problem = problem;
     s->result.outcome.exit_code = exit_code;
     s->over = true;
+    s->rests = s->result.outcome.sent; /* of a warm one: it stays */
 }
 
 static int socket_of_worker(void)
@@ -222,6 +228,8 @@ static void run_command(struct session *s)
     } else if (str_starts(c, "sign")) {
         send_text(s, false, s->signature);
         finish(s, PROBLEM_NONE, 0);
+    } else if (str_starts(c, "duplex")) {
+        s->waiting = true;
     } else if (strcmp(c, "hang") == 0) {
         s->waiting = true;
     } else if (strcmp(c, "input") == 0) {
@@ -260,6 +268,12 @@ static void ask_to_sign(struct session *s)
 
 static void step(struct session *s)
 {
+    if (s->idle) { /* finished */
+        s->result.outcome.phase = PHASE_CLOSE;
+        finish(s, PROBLEM_NONE, -1);
+        s->rests = false;
+        return;
+    }
     switch (s->step++) {
     case 0:
         if (str_starts(s->command, "bad-") && !s->begun) {
@@ -306,8 +320,23 @@ static void step(struct session *s)
             raise(SIGKILL);
         return;
     case 3: run_command(s); return;
-    default: flood(s); return;
+    default:
+        if (s->input == INPUT_DUPLEX)
+            finish(s, PROBLEM_NONE, 0);
+        else
+            flood(s);
+        return;
     }
+}
+
+/* A warm session whose command is over. */
+static void rest(struct session *s)
+{
+    struct session_result r = s->result;
+    s->over = s->rests = false;
+    s->idle = true;
+    outcome_init(&s->result.outcome);
+    s->ops.ended(s->user, &r);
 }
 
 static void on_idle(uv_idle_t *h)
@@ -316,6 +345,8 @@ static void on_idle(uv_idle_t *h)
     for (struct session **at = &env->sessions, *s; (s = *at) != NULL;) {
         if (!s->over && runnable(s))
             step(s);
+        if (s->over && s->warm && s->rests)
+            rest(s);
         if (!s->over) {
             at = &s->next;
             continue;
@@ -381,13 +412,20 @@ enum rc session_env_add_cert(struct session_env *env, unsigned id, unsigned base
     return RC_OK;
 }
 
-enum rc session_env_set_stdin(struct session_env *env, const void *p, size_t n, struct err *e)
+enum rc session_env_set_blob(struct session_env *env, unsigned blob, const void *p, size_t n,
+                             struct err *e)
 {
     (void)e;
-    env->input_len = n;
+    env->blobs |= 1u << blob;
+    env->input_len += n;
     for (size_t i = 0; i < n; i++)
         env->input_sum += ((const uint8_t *)p)[i];
     return RC_OK;
+}
+
+bool session_env_has_blob(const struct session_env *env, unsigned blob)
+{
+    return (env->blobs & 1u << blob) != 0;
 }
 
 enum rc session_start(struct session **out, struct session_env *env,
@@ -404,6 +442,8 @@ enum rc session_start(struct session **out, struct session_env *env,
         return err_set(e, RC_SYS, "no descriptor is left");
     }
     s->env = env;
+    s->warm = spec->kind == SESSION_WARM;
+    s->input = spec->input;
     s->ops = *ops;
     s->user = user;
     outcome_init(&s->result.outcome);
@@ -453,8 +493,60 @@ void session_cancel(struct session *s, enum problem problem, bool now)
 {
     s->waiting = false;
     s->result.outcome.may_still_run = now && s->result.outcome.sent;
+    if (s->idle && !now)
+        return;
     finish(s, problem, -1);
+    s->rests &= !now;
     update_idle(s->env);
+}
+
+/* Warm: "stay" commands end and go idle, input is echoed at once ("duplex"), see run_command. */
+static void begin_command(struct session *s, const char *text, size_t len)
+{
+    snprintf(s->command, sizeof s->command, "%.*s", (int)len, text);
+    s->step = 2; /* sent, then the command */
+    s->waiting = s->over = s->idle = false;
+}
+
+enum rc session_exec(struct session *s, const struct session_command *c, struct err *e)
+{
+    if (s->over)
+        return err_set(e, RC_CANCELLED, "over");
+    if (!s->idle)
+        return err_set(e, RC_EXISTS, "busy");
+    begin_command(s, c->text, c->len);
+    s->input = c->input;
+    update_idle(s->env);
+    return RC_OK;
+}
+
+void session_finish(struct session *s)
+{
+    s->finishing = true;
+    update_idle(s->env);
+}
+
+enum rc session_input(struct session *s, const void *p, size_t n)
+{
+    if (s->idle || s->over)
+        return RC_OK;
+    if (s->input != INPUT_DUPLEX)
+        return RC_PROTO;
+    if (n > 0)
+        s->ops.data(s->user, false, p, n);
+    if (n > 0 && strcmp(s->command, "duplex-slow") != 0)
+        s->ops.taken(s->user, n);
+    return RC_OK;
+}
+
+enum rc session_input_eof(struct session *s)
+{
+    if (s->idle || s->over)
+        return RC_OK;
+    s->waiting = false;
+    s->step = 4;
+    update_idle(s->env);
+    return RC_OK;
 }
 
 void session_env_pause(struct session_env *env)

@@ -159,7 +159,7 @@ static void test_many_at_once(void **state)
     }
     end_link(&link);
     struct err e = {0};
-    assert_int_equal(session_env_set_stdin(b.env, in, size, &e), RC_OK);
+    assert_int_equal(session_env_set_blob(b.env, 0, in, size, &e), RC_OK);
     spec = link_spec(BASTION_IP, bastion_port);
     open_link(&link, &b, &spec);
     spec = behind(link.s, TARGET_IP, target_port, "cat");

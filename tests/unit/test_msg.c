@@ -11,7 +11,7 @@
 #include "controller/worker/msg.h"
 #include "proto/wire.h"
 
-enum { KINDS = 17 };
+enum { KINDS = 22 };
 
 static struct session_spec sample_spec(void)
 {
@@ -61,6 +61,13 @@ static const struct msg_identity sample_agent = {.agent = true,
                                  sample_cert = {
                                      .base = 3, .blob = "blob2", .len = 5, .label = "id-cert.pub"};
 
+static const struct session_command sample_command = {.text = "exec agent",
+                                                      .len = 10,
+                                                      .input = INPUT_DUPLEX,
+                                                      .blob = 7,
+                                                      .run_timeout_ms = 60000,
+                                                      .silence_timeout_ms = 5000};
+
 /* One message of each kind. */
 static enum rc put_kind(struct buf *b, int kind)
 {
@@ -69,7 +76,7 @@ static enum rc put_kind(struct buf *b, int kind)
     switch (kind) {
     case 0: return msg_put_key(b, 3, "KEY TEXT", 8, "pass", "~/.ssh/id");
     case 1: return msg_put_key(b, 3, "KEY TEXT", 8, NULL, "~/.ssh/id");
-    case 2: return msg_put_stdin(b, "input", 5, true);
+    case 2: return msg_put_stdin(b, 0, "input", 5, true);
     case 3: return msg_put_start(b, 77, &spec);
     case 4:
         return msg_put_hostkey_answer(b, 77, HOSTKEY_REJECT, PROBLEM_HOST_KEY_UNKNOWN,
@@ -85,6 +92,16 @@ static enum rc put_kind(struct buf *b, int kind)
     case 13: return msg_put_sign(b, 77, 4, "a login", 7);
     case 14: return msg_put_signed(b, 77, SIGN_OK, "signature", 9, "");
     case 15: return msg_put_signed(b, 77, SIGN_REFUSED, NULL, 0, "the agent refused to sign");
+    case 16: return msg_put_exec(b, 77, &sample_command);
+    case 17: return msg_put_input(b, 77, "input", 5, true);
+    case 18: return msg_put_taken(b, 77, 65536);
+    case 19: return msg_put_ended(b, 77, &result);
+    case 20:
+        spec.kind = SESSION_WARM;
+        spec.use_stdin = false;
+        spec.input = INPUT_BLOB;
+        spec.blob = 5;
+        return msg_put_start(b, 77, &spec);
     default: return msg_put_empty(b, MSG_SENT, 77);
     }
 }
@@ -101,6 +118,7 @@ static enum rc get_any(const struct frame *f)
     static struct msg_identity identity;
     struct msg_signed answered;
     struct msg_sign sign;
+    struct session_command command;
     enum problem problem;
     const void *p;
     size_t n;
@@ -128,6 +146,19 @@ static enum rc get_any(const struct frame *f)
     case MSG_TROUBLE: return msg_get_trouble(f, &trouble, NULL);
     case MSG_HOSTKEY: return msg_get_hostkey(f, &hostkey, NULL);
     case MSG_DATA: return msg_get_data(f, &flag, &p, &n, NULL);
+    case MSG_EXEC:
+        rc = msg_get_exec(f, &command, NULL);
+        if (rc == RC_OK)
+            assert_true(command.len <= SESSION_MAX_COMMAND && command.input < INPUT_KIND_COUNT &&
+                        command.blob < SESSION_MAX_BLOBS && command.run_timeout_ms <= MSG_MAX_MS);
+        return rc;
+    case MSG_INPUT: return msg_get_input(f, &p, &n, &flag, NULL);
+    case MSG_TAKEN:
+        rc = msg_get_taken(f, &n, NULL);
+        if (rc == RC_OK)
+            assert_in_range(n, 1, SESSION_MAX_INPUT);
+        return rc;
+    case MSG_ENDED:
     case MSG_DONE:
         rc = msg_get_done(f, &done, NULL);
         if (rc == RC_OK) {
@@ -318,6 +349,7 @@ static void start_is_bounded(void **state)
     struct session_spec s = sample_spec();
     char *command = mem_calloc(1, SESSION_MAX_COMMAND + 1);
     buf_init(&b, SESSION_MAX_COMMAND + FRAME_HEADER + 4096);
+    memset(command, 'x', SESSION_MAX_COMMAND + 1);
     s.command = command;
     s.command_len = SESSION_MAX_COMMAND;
     assert_int_equal(msg_put_start(&b, 1, &s), RC_OK);
@@ -326,6 +358,12 @@ static void start_is_bounded(void **state)
     buf_reset(&b);
     s.command_len++;
     assert_int_equal(msg_put_start(&b, 1, &s), RC_LIMIT);
+    s.command = "a\0b"; /* the wire knows no such command */
+    s.command_len = 3;
+    assert_int_equal(msg_put_start(&b, 1, &s), RC_OK);
+    f = parse(&b);
+    assert_int_equal(msg_get_start(&f, &m, NULL), RC_PROTO);
+    buf_reset(&b);
     s = sample_spec();
     s.run_timeout_ms = MSG_MAX_MS + 1;
     assert_int_equal(msg_put_start(&b, 1, &s), RC_LIMIT);
@@ -487,13 +525,85 @@ static void raw_messages(void **state)
     buf_reset(&b);
     assert_int_equal(msg_put_data(&b, 1, false, large, MSG_DATA_PART + 1), RC_LIMIT);
     assert_int_equal(msg_put_data(&b, 1, false, large, 0), RC_LIMIT);
-    assert_int_equal(msg_put_stdin(&b, large, MSG_STDIN_PART + 1, false), RC_LIMIT);
-    assert_int_equal(msg_put_stdin(&b, large, MSG_STDIN_PART, false), RC_OK);
+    assert_int_equal(msg_put_stdin(&b, 0, large, MSG_STDIN_PART + 1, false), RC_LIMIT);
+    assert_int_equal(msg_put_stdin(&b, 0, large, MSG_STDIN_PART, false), RC_OK);
     f = parse(&b);
     assert_int_equal(msg_get_stdin(&f, &p, &n, &flag, NULL), RC_OK);
     assert_int_equal(n, MSG_STDIN_PART);
     assert_false(flag);
     mem_free(large);
+    buf_fini(&b);
+}
+
+static void warm_messages(void **state)
+{
+    (void)state;
+    struct buf b;
+    static struct msg_start m;
+    struct session_command c, bad = sample_command;
+    struct session_spec spec = sample_spec();
+    struct session_result r;
+    const void *p;
+    size_t n;
+    bool last;
+    static char large[SESSION_MAX_COMMAND + 1];
+    buf_init(&b, 2 << 20);
+    assert_int_equal(put_kind(&b, 16), RC_OK);
+    struct frame f = parse(&b);
+    assert_int_equal(msg_get_exec(&f, &c, NULL), RC_OK);
+    assert_int_equal(c.len, 10);
+    assert_memory_equal(c.text, "exec agent", 10);
+    assert_int_equal(c.input, INPUT_DUPLEX);
+    assert_int_equal(c.blob, 7);
+    assert_int_equal(c.run_timeout_ms, 60000);
+    assert_int_equal(c.silence_timeout_ms, 5000);
+    bad.blob = SESSION_MAX_BLOBS;
+    assert_int_equal(msg_put_exec(&b, 1, &bad), RC_LIMIT);
+    bad = sample_command;
+    bad.text = large;
+    bad.len = sizeof large;
+    assert_int_equal(msg_put_exec(&b, 1, &bad), RC_LIMIT);
+    bad.len = 4; /* all NUL */
+    buf_reset(&b);
+    assert_int_equal(msg_put_exec(&b, 1, &bad), RC_OK);
+    f = parse(&b);
+    assert_int_equal(msg_get_exec(&f, &c, NULL), RC_PROTO);
+    buf_reset(&b);
+    assert_int_equal(put_kind(&b, 20), RC_OK);
+    f = parse(&b);
+    assert_int_equal(msg_get_start(&f, &m, NULL), RC_OK);
+    assert_int_equal(m.spec.kind, SESSION_WARM);
+    assert_int_equal(m.spec.input, INPUT_BLOB);
+    assert_int_equal(m.spec.blob, 5);
+    spec.kind = SESSION_WARM; /* two inputs at once */
+    buf_reset(&b);
+    assert_int_equal(msg_put_start(&b, 1, &spec), RC_OK);
+    f = parse(&b);
+    assert_int_equal(msg_get_start(&f, &m, NULL), RC_PROTO);
+    buf_reset(&b);
+    assert_int_equal(put_kind(&b, 17), RC_OK);
+    f = parse(&b);
+    assert_int_equal(msg_get_input(&f, &p, &n, &last, NULL), RC_OK);
+    assert_true(last && n == 5 && memcmp(p, "input", 5) == 0);
+    assert_int_equal(msg_put_input(&b, 1, large, MSG_INPUT_PART + 1, false), RC_LIMIT);
+    assert_int_equal(msg_put_input(&b, 1, large, 0, false), RC_LIMIT);
+    assert_int_equal(msg_put_taken(&b, 1, 0), RC_LIMIT);
+    assert_int_equal(msg_put_taken(&b, 1, SESSION_MAX_INPUT + 1), RC_LIMIT);
+    buf_reset(&b);
+    assert_int_equal(msg_put_taken(&b, 1, SESSION_MAX_INPUT), RC_OK);
+    f = parse(&b);
+    assert_int_equal(msg_get_taken(&f, &n, NULL), RC_OK);
+    assert_int_equal(n, SESSION_MAX_INPUT);
+    buf_reset(&b);
+    assert_int_equal(put_kind(&b, 19), RC_OK);
+    f = parse(&b);
+    assert_int_equal(f.type, MSG_ENDED);
+    assert_int_equal(msg_get_done(&f, &r, NULL), RC_OK);
+    assert_int_equal(r.outcome.exit_code, 255);
+    buf_reset(&b);
+    assert_int_equal(msg_put_stdin(&b, SESSION_MAX_BLOBS, "x", 1, true), RC_OK);
+    f = parse(&b);
+    assert_int_equal(msg_get_stdin(&f, &p, &n, &last, NULL), RC_PROTO);
     buf_fini(&b);
 }
 
@@ -550,7 +660,8 @@ static void damage(void **state)
             cut.length = n;
             enum rc rc = get_any(&cut);
             /* Raw messages may be of any length from two on. */
-            assert_true(rc == RC_PROTO || f.type == MSG_DATA || f.type == MSG_STDIN);
+            assert_true(rc == RC_PROTO || f.type == MSG_DATA || f.type == MSG_STDIN ||
+                        f.type == MSG_INPUT);
             mem_free(bytes);
         }
         for (size_t bit = 0; bit < f.length * 8UL; bit++) {
@@ -604,6 +715,7 @@ int main(void)
         cmocka_unit_test(text_is_escaped_again),
         cmocka_unit_test(key_type_is_a_word),
         cmocka_unit_test(raw_messages),
+        cmocka_unit_test(warm_messages),
         cmocka_unit_test(trouble),
         cmocka_unit_test(unknown_fields_are_refused),
         cmocka_unit_test(damage),

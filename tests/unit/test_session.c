@@ -195,7 +195,7 @@ static void test_stdin(void **state)
     buf_init(&in, 16 << 20);
     for (unsigned i = 1; i <= 700000; i++)
         assert_int_equal(buf_printf(&in, "%u\n", i), RC_OK);
-    assert_int_equal(session_env_set_stdin(b.env, in.data, in.len, &e), RC_OK);
+    assert_int_equal(session_env_set_blob(b.env, 0, in.data, in.len, &e), RC_OK);
     struct session_spec spec = spec_for(SSHD_IP, sshd_port, "sleep 0.2; cat; echo end >&2");
     spec.use_stdin = true;
     run_one(&b, &p, &spec);

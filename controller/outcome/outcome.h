@@ -165,6 +165,40 @@ enum retry_class {
       "the host's result could not be written to the run's record")                                \
     X(PROBLEM_NOT_STARTED_CONTROLLER, "controller-gone", STATUS_NOT_STARTED, RETRY_NEVER,          \
       "the controller ended before this host's turn")                                              \
+    X(PROBLEM_HELLO_TIMEOUT, "agent-hello-timeout", STATUS_TIMEOUT, RETRY_NEVER,                   \
+      "logged in, but the agent did not speak within the bound: slow start-up files, a "           \
+      "hung home")                                                                                 \
+    X(PROBLEM_AGENT_PROTOCOL, "agent-protocol", STATUS_LOST, RETRY_NEVER,                          \
+      "what came from the host is not what the agent says")                                        \
+    X(PROBLEM_AGENT_VERSION, "agent-version", STATUS_RESOURCE, RETRY_NEVER,                        \
+      "the host's agent speaks no version of the protocol that we speak")                          \
+    X(PROBLEM_AGENT_DIED, "agent-died", STATUS_LOST, RETRY_NEVER,                                  \
+      "the agent ended by itself: killed, or a defect of its own")                                 \
+    X(PROBLEM_AGENT_SILENT, "agent-silent", STATUS_LOST, RETRY_NEVER,                              \
+      "the agent answered no ping for three intervals")                                            \
+    X(PROBLEM_AGENT_NO_BINARY, "agent-no-binary", STATUS_RESOURCE, RETRY_NEVER,                    \
+      "there is no agent for the host's system or architecture")                                   \
+    X(PROBLEM_AGENT_MISSING, "agent-missing", STATUS_RESOURCE, RETRY_NEVER,                        \
+      "the agent is not installed on the host, and --agent installed sends none")                  \
+    X(PROBLEM_AGENT_NO_EXEC, "agent-no-exec", STATUS_RESOURCE, RETRY_NEVER,                        \
+      "every place for the agent is on a file system mounted noexec")                              \
+    X(PROBLEM_AGENT_NO_PLACE, "agent-no-place", STATUS_RESOURCE, RETRY_NEVER,                      \
+      "no place for the agent could be written to or trusted")                                     \
+    X(PROBLEM_AGENT_DAMAGED, "agent-damaged", STATUS_RESOURCE, RETRY_NEVER,                        \
+      "the agent on the host is not the file that was sent")                                       \
+    X(PROBLEM_AGENT_UPLOAD, "agent-upload-failed", STATUS_RESOURCE, RETRY_NEVER,                   \
+      "the agent could not be written to the host")                                                \
+    X(PROBLEM_EXEC_DENIED, "exec-denied", STATUS_RESOURCE, RETRY_NEVER,                            \
+      "a policy of the host (fapolicyd, SELinux, AppArmor) let the agent not be executed")         \
+    X(PROBLEM_DISK_FULL, "disk-full", STATUS_RESOURCE, RETRY_NEVER,                                \
+      "no space, quota or inodes left on the host")                                                \
+    X(PROBLEM_READ_ONLY_FS, "read-only-fs", STATUS_RESOURCE, RETRY_NEVER,                          \
+      "the file system on the host is read-only")                                                  \
+    X(PROBLEM_NO_SHELL, "login-shell", STATUS_UNREACHABLE, RETRY_NEVER,                            \
+      "the login shell did not run the command line (nologin, a restricted shell, a "              \
+      "forced command)")                                                                           \
+    X(PROBLEM_START_UP_NOISE, "startup-noise", STATUS_UNREACHABLE, RETRY_NEVER,                    \
+      "the login shell's start-up files print more than 64 KiB to standard output")                \
     X(PROBLEM_INTERNAL, "internal", STATUS_UNREACHABLE, RETRY_NEVER, "a defect of muster's own")
 
 enum problem {

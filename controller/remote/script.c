@@ -266,7 +266,7 @@ enum rc script_probe(struct buf *out, const struct script_spec *s, struct err *e
     "if [ $e = error ] && [ $t = 1 ] && [ $x -lt 126 ]; then sync; m=$(mv -f $q $a 2>&1) || "      \
     "{ why; say error=$e; }; elif [ $e = error ]; then say \"error=run exit=$x\"; "                \
     "else say error=$e; fi;; esac; find . -type f -name \"muster-agent-*\" -mtime +30 "            \
-    "-exec rm -f {} + 2>/dev/null; say ok"
+    "-exec rm -f {} + 2>/dev/null; [ -f $a ] || say \"error=run exit=$x\"; say ok"
 
 enum rc script_upload(struct buf *out, const struct script_spec *s, char place,
                       const struct remote_blob *blob, struct err *e)

@@ -27,7 +27,7 @@
 #include "controller/vault/key_source.h"
 
 enum { AGENT_LIST_MS = 5000 };
-enum { INPUT_MAX = 64 << 20, SCRIPT_MAX = 16 << 20, READ_STEP = 64 << 10 };
+enum { INPUT_MAX = 64 << 20, SCRIPT_FILE_MAX = 16 << 20, READ_STEP = 64 << 10 };
 
 struct plan_parts { /* everything a plan points to */
     struct run_plan plan;
@@ -110,7 +110,7 @@ static enum rc script_command(const struct options *o, struct plan_parts *p, str
                        "travels on standard input");
     if (o->raw)
         return err_set(e, RC_USAGE, "--script needs a shell on the host: leave --raw out");
-    p->input.max = SCRIPT_MAX + READ_STEP;
+    p->input.max = SCRIPT_FILE_MAX + READ_STEP;
     p->has_input = true;
     enum rc rc = read_file(o->script, &p->input, e);
     if (rc != RC_OK)

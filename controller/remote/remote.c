@@ -251,6 +251,15 @@ enum rc remote_start(struct remote *r, uint64_t now_ms, struct err *e)
     return rc;
 }
 
+void remote_sent(struct remote *r, uint64_t now_ms)
+{
+    if (now_ms < r->now)
+        return;
+    if (r->deadline != UINT64_MAX)
+        r->deadline += now_ms - r->now;
+    r->now = now_ms;
+}
+
 /* ---- events -------------------------------------------------------------------------------- */
 
 /* Time in which nobody called us is not time in which the host was silent: this process may have

@@ -141,6 +141,11 @@ void remote_free(struct remote *r);
 /* Once. RC_OK, or what exec or memory said: then nothing has begun. */
 enum rc remote_start(struct remote *r, uint64_t now_ms, struct err *e);
 
+/* The first command has gone out only now: there was a connection to be made, which is somebody
+ * else's to bound. Its clocks start here; before it, do not tick. Without the call they run from
+ * remote_start. */
+void remote_sent(struct remote *r, uint64_t now_ms);
+
 /* What the owner tells of the command that runs. Told after an end, they are ignored. */
 void remote_output(struct remote *r, uint64_t now_ms, bool is_stderr, const void *p, size_t n);
 void remote_taken(struct remote *r, uint64_t now_ms, size_t n); /* bytes of its input that left */

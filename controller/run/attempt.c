@@ -201,7 +201,9 @@ static enum rc start_job(struct attempt *a, const char *types, struct buf *line,
     const struct options *o = r->options;
     if (r->plan->scan != NULL)
         return start_scan(a, types, e);
-    enum rc rc = wrap_line(r->plan->command, t->host->name, a->target, r->count, line, e);
+    enum rc rc = RC_OK;
+    if (r->plan->agent == NULL)
+        rc = wrap_line(r->plan->command, t->host->name, a->target, r->count, line, e);
     if (rc != RC_OK)
         return rc;
     struct session_spec spec = {
@@ -224,6 +226,8 @@ static enum rc start_job(struct attempt *a, const char *types, struct buf *line,
     /* On its way to the disk while the handshake goes on: a host that the record of a killed
      * controller does not know as started has surely not run the command. */
     record_started(r->record, a->target);
+    if (r->plan->agent != NULL)
+        return agents_start(a, &spec, e);
     return pool_start(r->pool, a->job, &spec, e);
 }
 
@@ -367,6 +371,7 @@ static void start_lookup(struct attempt *a)
 static void let_go(struct attempt *a)
 {
     ending_fini(&a->ending);
+    agents_drop(a);
     shown_drop(a);
     mem_free(a->addrs);
     mem_free(a->retry_types);
@@ -426,6 +431,8 @@ void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t bud
         bad =
             "only OpenSSH's ssh can reach it, which knows nothing of the bastions of --jump or of "
             "the inventory: name them in ssh_config";
+    if (bad == NULL && attempt_target(a)->openssh != NULL && r->plan->agent != NULL)
+        bad = "only OpenSSH's ssh can reach it, which the agent cannot be talked to through";
     if (bad == NULL && attempt_target(a)->openssh != NULL) {
         attempt_fall_back(a);
         return;
@@ -448,6 +455,8 @@ void attempt_cancel(struct run *r, uint32_t target, enum problem why)
         return;
     a->cancelled = true;
     a->why = why;
+    if (agents_cancel(a, why))
+        return;
     if (a->state == ATTEMPT_WORKING && a->job != 0) {
         fallback_or_pool_cancel(r, a, why);
         return;

@@ -114,10 +114,11 @@ static void on_sent(void *user, uint64_t job)
 {
     struct run *r = user;
     struct attempt *a = attempt_of(r, job);
-    if (a == NULL)
+    if (a == NULL || a->sent) /* a warm job's further commands */
         return;
     a->phase = PHASE_RUN;
     a->sent = true;
+    agents_sent(a);
     a->used_ms += clock_ms() - a->step_ms;
     record_sent(r->record, a->target);
     run_event(r, &(struct sched_event){.type = SCHED_EV_SENT, .target = a->target});
@@ -128,7 +129,11 @@ static void on_data(void *user, uint64_t job, bool is_stderr, const void *p, siz
 {
     struct run *r = user;
     struct attempt *a = attempt_of(r, job);
-    if (a != NULL)
+    if (a == NULL)
+        return;
+    if (agents_data(a, is_stderr, p, n))
+        run_pump(r);
+    else
         shown_data(a, is_stderr, p, n);
 }
 
@@ -176,6 +181,7 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
         password_settle(a, &o);
         scan_settle(a, &o);
         fallback_settle(a, &o);
+        agents_settle(a, &o);
         signing_explain(a, &o);
         attempt_finish(a, &o, &result->timing, result->server_banner);
     }
@@ -202,4 +208,6 @@ const struct pool_ops attempt_pool_ops = {
     .done = on_done,
     .trouble = on_trouble,
     .sign = signing_asked,
+    .ended = agents_command_ended,
+    .taken = agents_taken,
 };

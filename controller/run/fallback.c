@@ -128,7 +128,7 @@ void fallback_or_pool_cancel(struct run *r, const struct attempt *a, enum proble
 bool fallback_serves(const struct run *r, const struct attempt *a, const struct session_result *res)
 {
     return res->outcome.problem == PROBLEM_HOST_KEY_CA && !a->openssh && !a->cancelled &&
-           r->plan->scan == NULL && r->plan->config != NULL &&
+           r->plan->scan == NULL && r->plan->agent == NULL && r->plan->config != NULL &&
            r->plan->targets[a->target].way == 0 && target_config_has_openssh(r->plan->config);
 }
 

@@ -74,6 +74,8 @@ void attempt_final(struct run *r, uint32_t target, enum problem problem)
         r->plan->scan->ended(r->plan->scan->user, target, result.outcome, address);
     else
         record_host(r, &result);
+    if (r->plan->agent != NULL)
+        r->plan->agent->ended(r->plan->agent->user, target, result.outcome, address);
     r->attempts[target] = NULL;
     attempt_free(a);
 }

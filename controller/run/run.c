@@ -120,6 +120,7 @@ static void apply_stall(struct run *r)
         pool_resume(r->pool);
     if (r->openssh != NULL)
         (r->stalled ? openssh_pause : openssh_resume)(r->openssh);
+    agents_pause(r, r->stalled);
     run_event(r, &(struct sched_event){.type = r->stalled ? SCHED_EV_PAUSE : SCHED_EV_RESUME});
     run_pump(r);
 }
@@ -162,6 +163,7 @@ static void on_beat(uv_timer_t *t)
     struct run *r = t->data;
     links_check_lookups(r);
     attempt_check_lookups(r);
+    agents_beat(r);
     if (r->done)
         return;
     record_flush(r->record);
@@ -309,7 +311,7 @@ static enum rc open_output(struct run *r, struct err *e)
     const struct options *o = r->options;
     struct output_opts opts = o->output;
     bool scan = r->plan->scan != NULL;
-    if (scan)
+    if (scan || r->plan->agent != NULL)
         opts.mode = OUTPUT_NONE; /* a summary only */
     snprintf(r->retry_hint, sizeof r->retry_hint, "muster retry %s", record_id(r->record));
     r->about = (struct output_run){
@@ -395,6 +397,8 @@ static enum rc open_parts(struct run *r, struct err *e)
     if (rc == RC_OK)
         rc = give_keys(r, e);
     if (rc == RC_OK)
+        rc = agents_open(r, e);
+    if (rc == RC_OK)
         rc = writer_new(&r->out, STDOUT_FILENO, &r->loop, on_out, r, e);
     if (rc == RC_OK)
         rc = writer_new(&r->err, STDERR_FILENO, &r->loop, on_err, r, e);
@@ -430,6 +434,8 @@ static void conclude(struct run *r)
         log_warn("%s", e.msg);
     if (r->plan->scan != NULL)
         r->plan->scan->report(r->plan->scan->user);
+    if (r->plan->agent != NULL && r->plan->agent->report != NULL)
+        r->plan->agent->report(r->plan->agent->user);
     output_finish(r->output, &r->end);
     writer_flush(r->out);
     record_free(r->record);

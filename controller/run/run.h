@@ -11,6 +11,7 @@
 #include "controller/cli/options.h"
 #include "controller/run/jump.h"
 #include "controller/run/target.h"
+#include "controller/remote/remote.h"
 #include "controller/run/wrap.h"
 #include "controller/secrets/mask.h"
 #include "controller/secrets/secrets.h"
@@ -34,6 +35,44 @@ struct run_scan {
     void (*report)(void *user);
 };
 
+/* A run whose hosts are talked to through the agent instead of being given a command. The functions
+ * come from the loop; from inside them the run_host_* of the same host may be called, and nothing
+ * else of the run. What is said of a host ends with `ended`, once for each. */
+struct run_host; /* one host's conversation; valid during the call that brought it */
+
+struct run_agent {
+    enum remote_mode mode;
+    bool fallback;           /* plain sh where no agent can run */
+    const char *const *dirs; /* further places for it on the hosts */
+    size_t dir_count;
+    uint64_t ping_ms; /* 0: the default */
+    void *user;
+    /* Requests may be made. Comes again when an agent that died was started anew. */
+    void (*ready)(void *user, uint32_t target, struct run_host *h,
+                  const struct remote_hello *hello);
+    /* See remote_ops: reply's and data's bytes are to be given back with run_host_consumed. */
+    void (*reply)(void *user, uint32_t target, struct run_host *h, uint64_t id, const void *map,
+                  size_t n);
+    void (*data)(void *user, uint32_t target, struct run_host *h, uint64_t id, uint8_t stream,
+                 const void *p, size_t n);                                      /* may be NULL */
+    void (*room)(void *user, uint32_t target, struct run_host *h, uint64_t id); /* may be NULL */
+    void (*end)(void *user, uint32_t target, struct run_host *h, uint64_t id,
+                const struct remote_end *end);
+    void (*ended)(void *user, uint32_t target, const struct outcome *o, const char *address);
+    void (*tick)(void *user, uint64_t now_ms); /* ten times a second; may be NULL */
+    /* All have ended, the loop is gone: before the summary. May be NULL. */
+    void (*report)(void *user);
+};
+
+/* As remote_request, remote_consumed, remote_input, remote_cancel. */
+enum rc run_host_request(struct run_host *h, const void *map, size_t n, uint64_t *id);
+void run_host_consumed(struct run_host *h, uint64_t id, size_t n);
+enum rc run_host_input(struct run_host *h, uint64_t id, const void *p, size_t n, bool last,
+                       size_t *taken);
+void run_host_cancel(struct run_host *h, uint64_t id, uint64_t grace_ms);
+/* Nothing more is wanted of the host, and this is what it came to; the first word counts. */
+void run_host_finish(struct run_host *h, const struct outcome *o);
+
 /* The agent's socket by the options and the environment, or NULL. */
 const char *run_agent_path(const struct options *o);
 
@@ -47,7 +86,8 @@ struct run_plan { /* all borrowed for the length of run_execute */
     const struct secrets *secrets;      /* what the numbers in targets stand for; NULL: none */
     struct masks *masks;                /* takes them out of what is shown; NULL: none */
     struct keys *keys;                  /* private parts are wiped once the pool has them */
-    const struct run_scan *scan;        /* NULL: a run of the command */
+    const struct run_scan *scan;        /* NULL: no scan */
+    const struct run_agent *agent; /* NULL: without; neither of the two: a run of the command */
     const struct wrap_command *command;
     const char *command_text; /* for people and the record; NULL for a scan */
     const struct buf *input;  /* for every command's standard input, or NULL */

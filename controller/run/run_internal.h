@@ -34,7 +34,7 @@ enum attempt_state {
     ATTEMPT_WORKING,   /* a worker has it */
 };
 
-enum { NO_LINK = UINT32_MAX, REJOIN_MAX = 2 };
+enum { NO_LINK = UINT32_MAX, REJOIN_MAX = 2, RUN_MAX_BLOBS = SESSION_MAX_BLOBS - 1 };
 
 /* One host from its first start until it is final. */
 struct attempt {
@@ -75,6 +75,7 @@ struct attempt {
     uint64_t sign_ms;     /* since when it waits for the agent; 0 */
     uint64_t sign_job;    /* with sign_ms */
     struct attempt *prev, *next; /* in the run's list of what runs, oldest first */
+    struct run_host *host;       /* with plan->agent, while a worker has its job */
     struct mask_stream held[2];  /* output that may be the beginning of a secret */
 };
 
@@ -112,6 +113,8 @@ struct run {
     struct agent *agent; /* NULL: no key is in one */
     struct turns *turns; /* with agent */
     bool agent_failed, starting;
+    struct remote_blob blobs[RUN_MAX_BLOBS]; /* of plan->agent */
+    size_t blob_count;
     struct trust *trust;
     struct output *output;
     struct record *record;
@@ -189,6 +192,23 @@ bool fallback_serves(const struct run *r, const struct attempt *a,
 
 /* The end of an attempt that fallback_serves sent there. */
 void fallback_settle(const struct attempt *a, struct outcome *o);
+
+/* agents.c: all do nothing in a run without plan->agent. */
+enum rc agents_open(struct run *r, struct err *e); /* gives the workers the agents' files */
+/* Starts the attempt's job: `spec` has all but what the agent's first command decides. As
+ * pool_start. */
+enum rc agents_start(struct attempt *a, struct session_spec *spec, struct err *e);
+void agents_sent(struct attempt *a);
+void agents_drop(struct attempt *a); /* the job is over, or never began */
+bool agents_data(struct attempt *a, bool is_stderr, const void *p, size_t n); /* it was for it */
+void agents_command_ended(void *user, uint64_t job, const struct session_result *result);
+void agents_taken(void *user, uint64_t job, size_t n);
+/* true: it will end by itself, soon. */
+bool agents_cancel(struct attempt *a, enum problem why);
+/* The job is over: the outcome in the words of whoever knew best. */
+void agents_settle(struct attempt *a, struct outcome *o);
+void agents_pause(struct run *r, bool on);
+void agents_beat(struct run *r);
 
 /* place.c: one place at a server for each holder, a target or r->count + a link. */
 enum rc place_enter(struct run *r, const union resolve_addr *addr, uint32_t holder, bool *granted);

@@ -1,0 +1,413 @@
+/* A run whose hosts are talked to through the agent (struct run_agent) instead of being given a
+ * command: the agent's machine of a host (controller/remote) on top, its warm job below. What comes
+ * from the worker goes into the machine, and what the machine wants goes to the worker.
+ *
+ * Decides nothing: what an end means is the machine's, or the plan's (run_host_finish), or the
+ * connection's, in this order. Loop thread only. See run_internal.h.
+ */
+#include "controller/run/run_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "controller/remote/blob.h"
+
+enum {
+    HOST_QUEUE = 1024 * 1024, /* bytes for the agent that the worker has no room for */
+    FIRST_BLOB = 1,           /* number 0 is the run's standard input */
+};
+
+/* One attempt's conversation: lives from the start of its job to the end of it. */
+struct run_host {
+    struct attempt *a;
+    struct remote *remote;
+    struct buf queue; /* for the agent, not yet with the worker */
+    bool duplex;      /* the present command reads what we send */
+    bool running;     /* a command runs, or was ordered; false: the job is idle */
+    bool started;     /* the worker has the job */
+    bool sent;        /* its first command has gone out: the machine's clocks run */
+    bool over;        /* closed or failed was heard: the job is to end */
+    bool ends_input;  /* once the queue is empty */
+    bool judged;      /* verdict is the outcome, whatever becomes of the connection */
+    struct outcome verdict;
+    struct session_command first; /* what remote_start ordered; the text is ours */
+};
+
+static struct run *run_of(const struct run_host *h)
+{
+    return h->a->run;
+}
+
+static const struct run_agent *agent_of(const struct run_host *h)
+{
+    return run_of(h)->plan->agent;
+}
+
+/* ---- what the machine wants ---- */
+
+static enum rc do_exec(void *user, const char *line, size_t len, enum remote_input input,
+                       unsigned blob)
+{
+    struct run_host *h = user;
+    struct session_command c = {.text = line,
+                                .len = len,
+                                .input = input == REMOTE_INPUT_BLOB     ? INPUT_BLOB
+                                         : input == REMOTE_INPUT_DUPLEX ? INPUT_DUPLEX
+                                                                        : INPUT_NONE,
+                                .blob = blob};
+    h->duplex = c.input == INPUT_DUPLEX;
+    h->running = true;
+    h->ends_input = false;
+    buf_fini(&h->queue);
+    if (h->started)
+        return pool_exec(run_of(h)->pool, h->a->job, &c, NULL);
+    h->first = c;
+    h->first.text = mem_memdup(line, len);
+    return h->first.text != NULL ? RC_OK : RC_NOMEM;
+}
+
+/* Hands the worker what it has room for. */
+static enum rc flush(struct run_host *h)
+{
+    struct pool *pool = run_of(h)->pool;
+    size_t room = pool_input_room(pool, h->a->job);
+    size_t n = h->queue.len < room ? h->queue.len : room;
+    enum rc rc = RC_OK;
+    if (n > 0)
+        rc = pool_input(pool, h->a->job, h->queue.data, n, false);
+    if (rc == RC_OK && n > 0)
+        buf_consume(&h->queue, n);
+    if (h->queue.len > 0)
+        return rc;
+    buf_fini(&h->queue);
+    if (rc == RC_OK && h->ends_input) {
+        h->ends_input = false;
+        rc = pool_input(pool, h->a->job, "", 0, true);
+    }
+    return rc;
+}
+
+/* RC_CANCELLED of the pool: the command is over, and its end on the way to us. */
+static enum rc do_send(void *user, const void *p, size_t n)
+{
+    struct run_host *h = user;
+    struct pool *pool = run_of(h)->pool;
+    if (h->queue.len == 0 && n <= pool_input_room(pool, h->a->job))
+        return pool_input(pool, h->a->job, p, n, false) == RC_NOMEM ? RC_NOMEM : RC_OK;
+    enum rc rc = buf_append(&h->queue, p, n);
+    if (rc == RC_OK)
+        rc = flush(h);
+    return rc == RC_NOMEM || rc == RC_LIMIT ? RC_NOMEM : RC_OK;
+}
+
+static void do_hang_up(void *user)
+{
+    struct run_host *h = user;
+    if (!h->running || !h->started)
+        return;
+    if (!h->duplex) {
+        pool_cancel(run_of(h)->pool, h->a->job, PROBLEM_CANCELLED, false);
+        return;
+    }
+    h->ends_input = true;
+    (void)flush(h);
+}
+
+/* The job is of no more use: an idle one ends in order, and one whose command still runs is cut. */
+static void end_job(struct run_host *h)
+{
+    h->over = true;
+    if (!h->started)
+        return;
+    if (h->running)
+        pool_cancel(run_of(h)->pool, h->a->job, PROBLEM_CANCELLED, true);
+    else
+        pool_finish(run_of(h)->pool, h->a->job);
+}
+
+/* ---- what the machine tells ---- */
+
+static void on_ready(void *user, const struct remote_hello *hello)
+{
+    struct run_host *h = user;
+    h->a->phase = PHASE_RUN;
+    agent_of(h)->ready(agent_of(h)->user, h->a->target, h, hello);
+}
+
+static void on_reply(void *user, uint64_t id, const void *map, size_t n)
+{
+    struct run_host *h = user;
+    agent_of(h)->reply(agent_of(h)->user, h->a->target, h, id, map, n);
+}
+
+static void on_data(void *user, uint64_t id, uint8_t stream, const void *p, size_t n)
+{
+    struct run_host *h = user;
+    if (agent_of(h)->data != NULL)
+        agent_of(h)->data(agent_of(h)->user, h->a->target, h, id, stream, p, n);
+    else
+        run_host_consumed(h, id, n);
+}
+
+static void on_room(void *user, uint64_t id)
+{
+    struct run_host *h = user;
+    if (agent_of(h)->room != NULL)
+        agent_of(h)->room(agent_of(h)->user, h->a->target, h, id);
+}
+
+static void on_end(void *user, uint64_t id, const struct remote_end *end)
+{
+    struct run_host *h = user;
+    if (!h->over)
+        agent_of(h)->end(agent_of(h)->user, h->a->target, h, id, end);
+}
+
+static void judge(struct run_host *h, const struct outcome *o)
+{
+    if (h->judged)
+        return;
+    h->judged = true;
+    h->verdict = *o;
+}
+
+static void on_failed(void *user, const struct remote_failure *f)
+{
+    struct run_host *h = user;
+    struct outcome o;
+    outcome_init(&o);
+    o.problem = f->problem;
+    o.phase = f->phase;
+    snprintf(o.detail, sizeof o.detail, "%s", f->detail);
+    judge(h, &o);
+    end_job(h);
+}
+
+static void on_closed(void *user)
+{
+    end_job(user);
+}
+
+static const struct remote_ops remote_ops = {.exec = do_exec,
+                                             .send = do_send,
+                                             .hang_up = do_hang_up,
+                                             .ready = on_ready,
+                                             .reply = on_reply,
+                                             .data = on_data,
+                                             .room = on_room,
+                                             .end = on_end,
+                                             .failed = on_failed,
+                                             .closed = on_closed};
+
+/* ---- for the plan ---- */
+
+enum rc run_host_request(struct run_host *h, const void *map, size_t n, uint64_t *id)
+{
+    return remote_request(h->remote, clock_ms(), map, n, id);
+}
+
+void run_host_consumed(struct run_host *h, uint64_t id, size_t n)
+{
+    remote_consumed(h->remote, clock_ms(), id, n);
+}
+
+enum rc run_host_input(struct run_host *h, uint64_t id, const void *p, size_t n, bool last,
+                       size_t *taken)
+{
+    return remote_input(h->remote, clock_ms(), id, p, n, last, taken);
+}
+
+void run_host_cancel(struct run_host *h, uint64_t id, uint64_t grace_ms)
+{
+    remote_cancel(h->remote, clock_ms(), id, grace_ms);
+}
+
+void run_host_finish(struct run_host *h, const struct outcome *o)
+{
+    judge(h, o);
+    remote_close(h->remote, clock_ms());
+}
+
+/* ---- the job ---- */
+
+static void host_free(struct run_host *h)
+{
+    if (h == NULL)
+        return;
+    remote_free(h->remote);
+    buf_fini(&h->queue);
+    mem_free((void *)h->first.text);
+    mem_free(h);
+}
+
+void agents_drop(struct attempt *a)
+{
+    host_free(a->host);
+    a->host = NULL;
+}
+
+static enum rc make_host(struct attempt *a, struct err *e)
+{
+    const struct run_agent *plan = a->run->plan->agent;
+    struct remote_spec spec = {.mode = plan->mode,
+                               .fallback = plan->fallback,
+                               .blobs = a->run->blobs,
+                               .blob_count = a->run->blob_count,
+                               .dirs = plan->dirs,
+                               .dir_count = plan->dir_count,
+                               .ping_ms = plan->ping_ms};
+    struct run_host *h = mem_calloc(1, sizeof *h);
+    if (h == NULL)
+        return err_nomem(e);
+    h->a = a;
+    buf_init(&h->queue, HOST_QUEUE);
+    randombytes_buf(spec.nonce, sizeof spec.nonce);
+    enum rc rc = remote_new(&h->remote, &spec, &remote_ops, h, e);
+    if (rc == RC_OK)
+        rc = remote_start(h->remote, clock_ms(), e);
+    if (rc != RC_OK)
+        host_free(h);
+    else
+        a->host = h;
+    return rc;
+}
+
+enum rc agents_start(struct attempt *a, struct session_spec *spec, struct err *e)
+{
+    agents_drop(a);
+    enum rc rc = make_host(a, e);
+    if (rc != RC_OK)
+        return rc;
+    struct run_host *h = a->host;
+    spec->kind = SESSION_WARM;
+    spec->command = h->first.text;
+    spec->command_len = h->first.len;
+    spec->input = h->first.input;
+    spec->blob = h->first.blob;
+    spec->run_timeout_ms = spec->silence_timeout_ms = 0; /* the machine has its own */
+    rc = pool_start(a->run->pool, a->job, spec, e);
+    h->started = rc == RC_OK;
+    mem_free((void *)h->first.text);
+    h->first.text = NULL;
+    if (rc != RC_OK)
+        agents_drop(a);
+    return rc;
+}
+
+void agents_sent(struct attempt *a)
+{
+    if (a->host == NULL || a->host->sent)
+        return;
+    a->host->sent = true;
+    a->phase = PHASE_HELLO;
+    remote_sent(a->host->remote, clock_ms());
+}
+
+bool agents_data(struct attempt *a, bool is_stderr, const void *p, size_t n)
+{
+    if (a->host != NULL)
+        remote_output(a->host->remote, clock_ms(), is_stderr, p, n);
+    return a->host != NULL;
+}
+
+void agents_command_ended(void *user, uint64_t job, const struct session_result *result)
+{
+    struct run *r = user;
+    struct attempt *a = attempt_of(r, job);
+    if (a == NULL || a->host == NULL)
+        return;
+    struct run_host *h = a->host;
+    h->running = false;
+    if (h->over) /* it was told already that nothing more comes of it */
+        pool_finish(r->pool, job);
+    else
+        remote_command_ended(h->remote, clock_ms(), &result->outcome);
+    run_pump(r);
+}
+
+void agents_taken(void *user, uint64_t job, size_t n)
+{
+    struct run *r = user;
+    struct attempt *a = attempt_of(r, job);
+    if (a == NULL || a->host == NULL)
+        return;
+    (void)flush(a->host);
+    remote_taken(a->host->remote, clock_ms(), n);
+    run_pump(r);
+}
+
+bool agents_cancel(struct attempt *a, enum problem why)
+{
+    struct run_host *h = a->host;
+    if (h == NULL || !a->sent)
+        return false;
+    struct outcome o;
+    outcome_init(&o);
+    o.problem = why;
+    o.phase = PHASE_RUN;
+    judge(h, &o);
+    remote_close(h->remote, clock_ms());
+    return true;
+}
+
+/* An orderly end is what the plan said; otherwise the connection's end is, unless somebody knew
+ * better before. */
+void agents_settle(struct attempt *a, struct outcome *o)
+{
+    struct run_host *h = a->host;
+    if (h != NULL && h->judged) {
+        bool sent = o->sent;
+        *o = h->verdict;
+        o->sent = sent;
+    } else if (h != NULL && o->problem == PROBLEM_NONE) {
+        o->problem = PROBLEM_CANCELLED; /* closed before anybody was content */
+    }
+    agents_drop(a);
+}
+
+/* ---- the run ---- */
+
+enum rc agents_open(struct run *r, struct err *e)
+{
+    const struct blob *b;
+    enum rc rc = RC_OK;
+    if (r->plan->agent == NULL || r->plan->agent->mode == REMOTE_NEVER ||
+        r->plan->agent->mode == REMOTE_INSTALLED)
+        return RC_OK;
+    for (size_t i = 0; rc == RC_OK && (b = blob_at(i)) != NULL && i < RUN_MAX_BLOBS; i++) {
+        unsigned number = FIRST_BLOB + (unsigned)i;
+        r->blobs[i] = (struct remote_blob){
+            .arch = b->arch, .number = number, .sha256 = b->sha256, .len = b->len};
+        r->blob_count = i + 1;
+        rc = pool_add_blob(r->pool, number, b->data, b->len, e);
+    }
+    return rc;
+}
+
+void agents_pause(struct run *r, bool on)
+{
+    for (struct attempt *a = r->oldest; a != NULL; a = a->next)
+        if (a->host != NULL)
+            remote_pause(a->host->remote, clock_ms(), on);
+}
+
+/* A hundred thousand hosts cost a millisecond of each beat; a wheel would cost a timer each. */
+void agents_beat(struct run *r)
+{
+    if (r->plan->agent == NULL)
+        return;
+    uint64_t now = clock_ms();
+    for (struct attempt *a = r->oldest, *next; a != NULL; a = next) {
+        next = a->next;
+        if (a->host != NULL && a->host->sent && remote_wake_at(a->host->remote) <= now)
+            remote_tick(a->host->remote, now);
+    }
+    if (r->plan->agent->tick != NULL)
+        r->plan->agent->tick(r->plan->agent->user, now);
+    run_pump(r);
+}

@@ -20,9 +20,6 @@ set(static_link -static -no-pie -s -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--bu
 file(GLOB static_sources RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS
     ${CMAKE_SOURCE_DIR}/agent/*.c ${CMAKE_SOURCE_DIR}/agent/core/*.c
     ${CMAKE_SOURCE_DIR}/proto/*.c ${CMAKE_SOURCE_DIR}/common/*.c)
-if(NOT EXISTS ${CMAKE_SOURCE_DIR}/agent/core/CMakeLists.txt)
-    list(APPEND static_sources tests/support/core_stub.c)
-endif()
 
 # A folder of links to a few headers, where the folder they lie in has those of another libc, too.
 function(muster_link_headers dir)

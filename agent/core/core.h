@@ -37,7 +37,7 @@ struct core_request {
     uint64_t sections; /* bit per section number, see core_section_find */
     uint32_t top;      /* rows of processes, 0 none */
     enum core_by by;
-    bool detail;        /* raw meminfo and vmstat too */
+    bool detail;         /* raw meminfo and vmstat too */
     uint64_t section_ms; /* bound on each section */
 };
 

@@ -21,6 +21,16 @@ static const struct {
     {"cpu", section_cpu},
     {"memory", section_memory},
     {"swap", section_swap},
+    {"disk", section_disk},
+    {"diskio", section_diskio},
+    {"net", section_net},
+    {"addrs", section_addrs},
+    {"connections", section_connections},
+    {"sensors", section_sensors},
+    {"users", section_users},
+    {"processes", section_processes},
+    {"pressure", section_pressure},
+    {"cgroup", section_cgroup},
 };
 enum { SECTIONS = sizeof sections / sizeof sections[0] };
 

@@ -66,6 +66,8 @@ bool core_path(char dst[CORE_PATH], const char *fmt, ...) __attribute__((format(
 
 /* The whole file, at most the buffer's max bytes of it, whole lines. *out points into `into`. */
 int core_read(struct core *c, struct buf *into, const char *path, struct span *out);
+/* What one read of at most cap bytes gives: for files that the kernel writes in one piece. */
+int core_piece(struct core *c, const char *path, char *dst, size_t cap, struct span *out);
 /* A file with one value, at most CORE_VALUE bytes, trimmed. */
 int core_value(struct core *c, const char *path, char dst[CORE_VALUE], struct span *out);
 int core_value_u64(struct core *c, const char *path, uint64_t *out); /* EINVAL: not a number */

@@ -118,18 +118,26 @@ int core_read(struct core *c, struct buf *into, const char *path, struct span *o
     return 0;
 }
 
-int core_value(struct core *c, const char *path, char dst[CORE_VALUE], struct span *out)
+int core_piece(struct core *c, const char *path, char *dst, size_t cap, struct span *out)
 {
     int fd = open_file(c, path);
     if (fd < 0 && c->files == NULL)
         return -fd;
-    ssize_t n = read_at(c, path, fd, 0, dst, CORE_VALUE);
+    ssize_t n = read_at(c, path, fd, 0, dst, cap);
     if (fd >= 0)
         close(fd);
     if (n < 0)
         return (int)-n;
-    *out = span_trim((struct span){dst, (size_t)n});
+    *out = (struct span){dst, (size_t)n};
     return 0;
+}
+
+int core_value(struct core *c, const char *path, char dst[CORE_VALUE], struct span *out)
+{
+    int sys = core_piece(c, path, dst, CORE_VALUE, out);
+    if (sys == 0)
+        *out = span_trim(*out);
+    return sys;
 }
 
 int core_value_u64(struct core *c, const char *path, uint64_t *out)

@@ -1,0 +1,179 @@
+/* Section diskio: /proc/diskstats in the layouts it has had, or /sys/block without it. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/core/core_int.h"
+
+enum { MOST_DISKS = 512, SECTOR = 512 }; /* a sector is 512 bytes here, whatever the disk's are */
+
+/* In the kernel's order. */
+enum number {
+    READS,
+    READS_MERGED,
+    SECTORS_READ,
+    MS_READING,
+    WRITES,
+    WRITES_MERGED,
+    SECTORS_WRITTEN,
+    MS_WRITING,
+    IN_FLIGHT,
+    MS_BUSY,
+    MS_WEIGHTED,
+    NUMBERS
+};
+
+struct disk {
+    struct span name;
+    uint64_t v[NUMBERS];
+    bool partial; /* a partition of old, with four numbers */
+};
+
+static bool numbers(const struct span *w, size_t n, uint64_t *v)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!span_u64(w[i], &v[i]))
+            return false;
+    return true;
+}
+
+/* 14, 18 and more words; 15 in Linux 2.4, where the first number stands in front of the name; 7 for
+ * a partition before 2.6.25. */
+static bool parse(struct span line, struct disk *d)
+{
+    struct span w[18];
+    size_t n = span_words(line, w, 18);
+    *d = (struct disk){0};
+    if (n == 14 || n >= 18) {
+        d->name = w[2];
+        return numbers(w + 3, NUMBERS, d->v);
+    }
+    if (n == 15) {
+        d->name = w[3];
+        return span_u64(w[2], &d->v[0]) && numbers(w + 4, NUMBERS - 1, d->v + 1);
+    }
+    if (n != 7)
+        return false;
+    d->name = w[2];
+    d->partial = true;
+    return span_u64(w[3], &d->v[READS]) && span_u64(w[4], &d->v[SECTORS_READ]) &&
+           span_u64(w[5], &d->v[WRITES]) && span_u64(w[6], &d->v[SECTORS_WRITTEN]);
+}
+
+/* In /sys/block a slash of a name is an exclamation mark. */
+static bool below_block(struct core *c, struct span name, const char *file)
+{
+    char text[64], path[CORE_PATH];
+    if (name.n == 0 || name.n >= sizeof text || name.p[0] == '.')
+        return false;
+    span_copy(text, sizeof text, name);
+    for (char *p = text; *p != '\0'; p++)
+        if (*p == '/')
+            *p = '!';
+    return core_path(path, "sys/block/%s%s", text, file) && core_exists(c, path);
+}
+
+static uint64_t bytes(uint64_t sectors)
+{
+    uint64_t v;
+    return __builtin_mul_overflow(sectors, (uint64_t)SECTOR, &v) ? UINT64_MAX : v;
+}
+
+static void write_disk(struct sample *s, const struct disk *d)
+{
+    bool whole = below_block(s->c, d->name, "");
+    emit_add_text(s, d->name);
+    wire_add_u64(&s->w, d->v[READS]);
+    wire_add_u64(&s->w, d->v[WRITES]);
+    wire_add_u64(&s->w, bytes(d->v[SECTORS_READ]));
+    wire_add_u64(&s->w, bytes(d->v[SECTORS_WRITTEN]));
+    wire_add_u64(&s->w, d->v[MS_READING]);
+    wire_add_u64(&s->w, d->v[MS_WRITING]);
+    wire_add_u64(&s->w, d->v[READS_MERGED]);
+    wire_add_u64(&s->w, d->v[WRITES_MERGED]);
+    wire_add_u64(&s->w, d->v[MS_BUSY]);
+    emit_add_u64_if(s, !d->partial, d->v[IN_FLIGHT]);
+    emit_add_u64_if(s, !d->partial, d->v[MS_WEIGHTED]);
+    wire_add_bool(&s->w, whole);
+    wire_add_bool(&s->w, whole && below_block(s->c, d->name, "/device"));
+}
+
+static void of_diskstats(struct sample *s, struct rows *t, struct span rest)
+{
+    struct span line;
+    struct disk d;
+    uint64_t odd = 0;
+    while (span_line(&rest, &line)) {
+        if (span_trim(line).n == 0)
+            continue;
+        if (!parse(line, &d)) {
+            odd++;
+            continue;
+        }
+        if (rows_next(s, t))
+            write_disk(s, &d);
+    }
+    if (odd > 0)
+        section_fail(s, EINVAL, "diskstats: lines of a layout that is not known");
+}
+
+/* sys/block/NAME/stat, and sys/block/NAME/PARTITION/stat. */
+static void of_file(struct sample *s, struct rows *t, const char *folder, const char *name)
+{
+    char path[CORE_PATH], text[256];
+    struct span rest, w[NUMBERS];
+    struct disk d = {.name = span_of(name)};
+    if (!core_path(path, "%s/%s/stat", folder, name) ||
+        core_read(s->c, &s->c->file, path, &rest) != 0)
+        return;
+    span_copy(text, sizeof text, rest); /* what is asked below reads files of its own */
+    if (span_words(span_of(text), w, NUMBERS) < NUMBERS - 1 || !numbers(w, MS_BUSY + 1, d.v))
+        return;
+    d.partial = span_words(span_of(text), w, NUMBERS) < NUMBERS ||
+                !span_u64(w[MS_WEIGHTED], &d.v[MS_WEIGHTED]);
+    if (rows_next(s, t))
+        write_disk(s, &d);
+}
+
+static void of_sysfs(struct sample *s, struct rows *t)
+{
+    struct core_names disks, parts;
+    int sys = core_names(s->c, &disks, "sys/block", "");
+    if (sys != 0) {
+        section_fail(s, sys, "neither diskstats nor /sys/block");
+        return;
+    }
+    for (size_t i = 0; i < disks.n && !section_late(s); i++) {
+        char folder[CORE_PATH];
+        of_file(s, t, "sys/block", disks.name[i]);
+        if (!core_path(folder, "sys/block/%s", disks.name[i]) ||
+            core_names(s->c, &parts, folder, disks.name[i]) != 0)
+            continue;
+        for (size_t k = 0; k < parts.n; k++)
+            of_file(s, t, folder, parts.name[k]);
+        core_names_free(&parts);
+    }
+    core_names_free(&disks);
+}
+
+void section_diskio(struct sample *s)
+{
+    static const char *const cols[] = {"name",       "read_count",        "write_count",
+                                       "read_bytes", "write_bytes",       "read_time",
+                                       "write_time", "read_merged_count", "write_merged_count",
+                                       "busy_time",  "in_flight",         "weighted_time",
+                                       "total",      "physical"};
+    struct rows t;
+    struct span rest;
+    int sys = core_read(s->c, &s->c->file, "proc/diskstats", &rest);
+    if (sys != 0 && sys != ENOENT) {
+        section_fail(s, sys, "diskstats");
+        return;
+    }
+    rows_open(s, &t, "disks", cols, sizeof cols / sizeof cols[0], MOST_DISKS);
+    if (sys == 0)
+        of_diskstats(s, &t, rest);
+    else
+        of_sysfs(s, &t);
+    rows_close(s, &t);
+}

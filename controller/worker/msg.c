@@ -7,7 +7,7 @@
 #include "common/str.h"
 #include "proto/wire.h"
 
-enum { TIMINGS = 9, STREAM_STDOUT = 1, STREAM_STDERR = 2 };
+enum { TIMINGS = 9 };
 
 _Static_assert(sizeof(struct session_timing) == TIMINGS * sizeof(uint64_t),
                "a time was added: send it too");
@@ -37,22 +37,6 @@ static enum rc end(struct writer *m)
         return frame_end(m->out, m->mark);
     frame_drop(m->out, m->mark);
     return rc;
-}
-
-static enum rc put_raw(struct buf *out, uint8_t type, uint64_t id, uint8_t first, const void *p,
-                       size_t n)
-{
-    enum rc rc = buf_reserve(out, FRAME_HEADER + 1 + n);
-    if (rc != RC_OK)
-        return rc;
-    size_t mark;
-    rc = frame_begin(out, type, id, &mark);
-    if (rc == RC_OK)
-        rc = buf_append(out, &first, 1);
-    if (rc == RC_OK)
-        rc = buf_append(out, p, n);
-    must(rc == RC_OK); /* the room is there */
-    return frame_end(out, mark);
 }
 
 static enum rc refuse(struct err *e, const struct frame *f, const char *field)
@@ -186,22 +170,6 @@ enum rc msg_get_key(const struct frame *f, struct msg_key *m, struct err *e)
 void msg_key_wipe(struct msg_key *m)
 {
     explicit_bzero(m, sizeof *m);
-}
-
-enum rc msg_put_stdin(struct buf *out, unsigned blob, const void *p, size_t n, bool last)
-{
-    return n > MSG_STDIN_PART ? RC_LIMIT : put_raw(out, MSG_STDIN, blob, last, p, n);
-}
-
-enum rc msg_get_stdin(const struct frame *f, const void **p, size_t *n, bool *last, struct err *e)
-{
-    if (f->length < 1 || f->length > 1 + MSG_STDIN_PART || f->payload[0] > 1 ||
-        f->id >= SESSION_MAX_BLOBS)
-        return refuse(e, f, "the part of the input");
-    *last = f->payload[0] == 1;
-    *p = f->payload + 1;
-    *n = f->length - 1;
-    return RC_OK;
 }
 
 /* IPv4: 4 bytes; IPv6: 16, and its scope apart. */
@@ -493,35 +461,6 @@ enum rc msg_get_hostkey(const struct frame *f, struct msg_hostkey *m, struct err
     if (r.rc == RC_OK && m->len == 0)
         r.rc = refuse(e, f, "blob");
     return close_map(&r);
-}
-
-enum rc msg_put_data(struct buf *out, uint64_t job, bool is_stderr, const void *p, size_t n)
-{
-    if (n == 0 || n > MSG_DATA_PART)
-        return RC_LIMIT;
-    return put_raw(out, MSG_DATA, job, is_stderr ? STREAM_STDERR : STREAM_STDOUT, p, n);
-}
-
-enum rc msg_more_data(struct buf *out, size_t mark, const void *p, size_t n)
-{
-    must(mark + FRAME_HEADER < out->len);
-    size_t have = out->len - mark - FRAME_HEADER - 1;
-    if (n > MSG_DATA_PART - have)
-        return RC_LIMIT;
-    enum rc rc = buf_append(out, p, n);
-    return rc == RC_OK ? frame_end(out, mark) : rc;
-}
-
-enum rc msg_get_data(const struct frame *f, bool *is_stderr, const void **p, size_t *n,
-                     struct err *e)
-{
-    if (f->length < 2 || f->length > 1 + MSG_DATA_PART ||
-        (f->payload[0] != STREAM_STDOUT && f->payload[0] != STREAM_STDERR))
-        return refuse(e, f, "the output");
-    *is_stderr = f->payload[0] == STREAM_STDERR;
-    *p = f->payload + 1;
-    *n = f->length - 1;
-    return RC_OK;
 }
 
 static enum rc put_result(struct buf *out, uint8_t type, uint64_t job,

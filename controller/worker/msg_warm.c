@@ -1,4 +1,4 @@
-/* The messages of warm jobs: EXEC, INPUT, TAKEN. See msg.h. */
+/* EXEC: the next command of a warm job. See msg.h. */
 #include <string.h>
 
 #include "controller/worker/msg.h"
@@ -67,50 +67,4 @@ enum rc msg_get_exec(const struct frame *f, struct session_command *c, struct er
     rc = read_exec(&map, f, c, e);
     wire_close(&map);
     return rc;
-}
-
-enum rc msg_put_input(struct buf *out, uint64_t job, const void *p, size_t n, bool last)
-{
-    uint8_t first = last;
-    size_t mark;
-    if (n > MSG_INPUT_PART || (n == 0 && !last))
-        return RC_LIMIT;
-    enum rc rc = buf_reserve(out, FRAME_HEADER + 1 + n);
-    if (rc == RC_OK)
-        rc = frame_begin(out, MSG_INPUT, job, &mark);
-    if (rc != RC_OK)
-        return rc;
-    rc = buf_append(out, &first, 1);
-    if (rc == RC_OK && n > 0)
-        rc = buf_append(out, p, n);
-    must(rc == RC_OK); /* the room is there */
-    return frame_end(out, mark);
-}
-
-enum rc msg_get_input(const struct frame *f, const void **p, size_t *n, bool *last, struct err *e)
-{
-    if (f->length < 1 || f->length > 1 + MSG_INPUT_PART || f->payload[0] > 1 ||
-        (f->length == 1 && f->payload[0] == 0))
-        return refuse(e, f, "the input");
-    *last = f->payload[0] == 1;
-    *p = f->payload + 1;
-    *n = f->length - 1;
-    return RC_OK;
-}
-
-enum rc msg_put_taken(struct buf *out, uint64_t job, size_t n)
-{
-    uint8_t bytes[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
-    if (n == 0 || n > SESSION_MAX_INPUT)
-        return RC_LIMIT;
-    return frame_append(out, MSG_TAKEN, job, bytes, sizeof bytes);
-}
-
-enum rc msg_get_taken(const struct frame *f, size_t *n, struct err *e)
-{
-    const uint8_t *p = f->payload;
-    if (f->length != 4)
-        return refuse(e, f, "the count");
-    *n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-    return *n > 0 && *n <= SESSION_MAX_INPUT ? RC_OK : refuse(e, f, "the count");
 }

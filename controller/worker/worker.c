@@ -29,6 +29,7 @@
 #include "controller/worker/msg.h"
 #include "controller/worker/sandbox.h"
 #include "controller/worker/spawn.h"
+#include "controller/worker/worker_internal.h"
 
 enum {
     OUT_MAX = 64 * 1024 * 1024, /* never reached while sessions keep to their pause */
@@ -40,38 +41,6 @@ enum {
  * stay free for what libraries open for a moment. */
 enum { THROUGH_LINK = 2, SPARE_DESCRIPTORS = 8 };
 
-enum { EXIT_LEFT = 0, EXIT_SETUP = 2, EXIT_PROTOCOL = 3, EXIT_NO_MEMORY = 4 };
-
-struct worker_job {
-    uint64_t id; /* also its key in the map */
-    struct worker *worker;
-    struct session *session; /* NULL while it waits in line */
-    bool warm, finish;       /* of a warm one: to be finished as soon as it begins */
-    struct line_item place;
-    void *start; /* while it waits: its START, as it came */
-    uint32_t start_len;
-};
-
-struct worker {
-    uv_loop_t loop;
-    struct chan chan;
-    struct session_env *env;
-    struct map jobs;
-    struct line line;
-    struct buf input;   /* a blob for the commands, while its parts come */
-    unsigned input_of;  /* which */
-    size_t input_total; /* of all that are complete */
-    bool peer_paused;
-    bool queue_paused;
-    bool paused; /* what the sessions were told */
-    int exit_code;
-    /* The DATA frame that the next bytes may join: the last one queued, nothing sent since. */
-    uint64_t data_job, data_sends;
-    size_t data_mark, data_end;
-    bool data_stderr;
-    int open; /* handles of the end */
-};
-
 /* The terminal's Ctrl-C and a service manager's TERM go to the whole group, and are the
  * coordinator's to answer: it needs its workers to cancel with. */
 static void ignore_signals(void)
@@ -81,7 +50,7 @@ static void ignore_signals(void)
         signal(ignored[i], SIG_IGN);
 }
 
-static void leave(struct worker *w, int code)
+void worker_leave(struct worker *w, int code)
 {
     if (w->exit_code < 0)
         w->exit_code = code;
@@ -102,12 +71,12 @@ static void update_pause(struct worker *w)
 }
 
 /* What cannot be said cannot be made good: the coordinator must not wait for it. */
-static void said(struct worker *w, enum rc rc)
+void worker_said(struct worker *w, enum rc rc)
 {
     if (rc == RC_OK)
         chan_kick(&w->chan);
     else
-        leave(w, EXIT_NO_MEMORY);
+        worker_leave(w, EXIT_NO_MEMORY);
 }
 
 static void on_hostkey(void *user, const char *key_type, const void *blob, size_t len)
@@ -119,7 +88,7 @@ static void on_hostkey(void *user, const char *key_type, const void *blob, size_
         session_hostkey_answer(j->session, HOSTKEY_REJECT, PROBLEM_HOSTILE,
                                "the host's key is larger than any real one");
     else
-        said(w, rc);
+        worker_said(w, rc);
 }
 
 static void on_sign(void *user, unsigned id, const void *data, size_t n)
@@ -130,20 +99,20 @@ static void on_sign(void *user, unsigned id, const void *data, size_t n)
     if (rc == RC_LIMIT)
         session_sign_answer(j->session, SIGN_FAILED, NULL, 0, "the login is too long to be signed");
     else
-        said(w, rc);
+        worker_said(w, rc);
 }
 
 static void on_authenticated(void *user)
 {
     struct worker_job *j = user;
     line_logged_in(&j->worker->line, &j->place);
-    said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_AUTHENTICATED, j->id));
+    worker_said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_AUTHENTICATED, j->id));
 }
 
 static void on_password(void *user)
 {
     struct worker_job *j = user;
-    said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_SECRET_WANTED, j->id));
+    worker_said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_SECRET_WANTED, j->id));
 }
 
 /* The request goes out next. Were this word still with us when we die, the coordinator would take
@@ -152,7 +121,7 @@ static void on_sent(void *user)
 {
     struct worker_job *j = user;
     struct worker *w = j->worker;
-    said(w, msg_put_empty(chan_out(&w->chan), MSG_SENT, j->id));
+    worker_said(w, msg_put_empty(chan_out(&w->chan), MSG_SENT, j->id));
     chan_flush(&w->chan);
 }
 
@@ -190,7 +159,7 @@ static void on_data(void *user, bool is_stderr, const void *p, size_t n)
         at += part;
         n -= part;
     }
-    said(w, rc);
+    worker_said(w, rc);
 }
 
 static void drop_job(struct worker_job *j)
@@ -204,20 +173,20 @@ static void drop_job(struct worker_job *j)
 static void on_done(void *user, const struct session_result *result)
 {
     struct worker_job *j = user;
-    said(j->worker, msg_put_done(chan_out(&j->worker->chan), j->id, result));
+    worker_said(j->worker, msg_put_done(chan_out(&j->worker->chan), j->id, result));
     drop_job(j);
 }
 
 static void on_ended_command(void *user, const struct session_result *result)
 {
     struct worker_job *j = user;
-    said(j->worker, msg_put_ended(chan_out(&j->worker->chan), j->id, result));
+    worker_said(j->worker, msg_put_ended(chan_out(&j->worker->chan), j->id, result));
 }
 
 static void on_taken(void *user, size_t n)
 {
     struct worker_job *j = user;
-    said(j->worker, msg_put_taken(chan_out(&j->worker->chan), j->id, n));
+    worker_said(j->worker, msg_put_taken(chan_out(&j->worker->chan), j->id, n));
 }
 
 static const struct session_ops session_ops = {.hostkey = on_hostkey,
@@ -230,80 +199,6 @@ static const struct session_ops session_ops = {.hostkey = on_hostkey,
                                                .ended = on_ended_command,
                                                .taken = on_taken};
 
-static void trouble(struct worker *w, enum rc rc, const char *message)
-{
-    said(w, msg_put_trouble(chan_out(&w->chan), rc, message));
-}
-
-static enum rc import_key(struct worker *w, unsigned id, const struct msg_key *m, struct err *e)
-{
-    char *text = mem_alloc(m->len + 1); /* importers want a terminated text */
-    if (text == NULL)
-        return err_nomem(e);
-    memcpy(text, m->text, m->len);
-    text[m->len] = '\0';
-    enum rc rc = session_env_add_key(w->env, id, text, m->len,
-                                     m->has_passphrase ? m->passphrase : NULL, m->label, e);
-    explicit_bzero(text, m->len);
-    mem_free(text);
-    return rc;
-}
-
-static enum rc took_key(struct worker *w, const struct frame *f, struct err *e)
-{
-    struct msg_key m;
-    enum rc rc = f->id > UINT16_MAX ? RC_PROTO : msg_get_key(f, &m, e);
-    if (rc != RC_OK)
-        return rc;
-    struct err why = {0};
-    rc = import_key(w, (unsigned)f->id, &m, &why);
-    msg_key_wipe(&m);
-    if (rc != RC_OK)
-        trouble(w, rc, why.msg);
-    return RC_OK;
-}
-
-static enum rc took_identity(struct worker *w, const struct frame *f, struct err *e)
-{
-    struct msg_identity m;
-    struct err why = {0};
-    unsigned id = (unsigned)f->id;
-    enum rc rc = msg_get_identity(f, &m, e);
-    if (rc != RC_OK)
-        return rc;
-    rc = m.agent ? session_env_add_agent_key(w->env, id, m.blob, m.len, m.label, &why)
-                 : session_env_add_cert(w->env, id, m.base, m.blob, m.len, m.label, &why);
-    if (rc != RC_OK)
-        trouble(w, rc, why.msg);
-    return RC_OK;
-}
-
-static enum rc took_stdin(struct worker *w, const struct frame *f, struct err *e)
-{
-    const void *p;
-    size_t n;
-    bool last;
-    enum rc rc = msg_get_stdin(f, &p, &n, &last, e);
-    if (rc != RC_OK)
-        return rc;
-    unsigned blob = (unsigned)f->id;
-    if (session_env_has_blob(w->env, blob) || (w->input.len > 0 && w->input_of != blob) ||
-        session_env_active(w->env) > 0)
-        return err_set(e, RC_PROTO, "input %u out of turn", blob);
-    if (n > MSG_STDIN_MAX - w->input_total - w->input.len)
-        return err_set(e, RC_PROTO, "more input than there may be");
-    w->input_of = blob;
-    rc = buf_append(&w->input, p, n);
-    if (rc == RC_OK && last) {
-        rc = session_env_set_blob(w->env, blob, w->input.data, w->input.len, e);
-        w->input_total += w->input.len;
-        buf_wipe(&w->input);
-    }
-    if (rc == RC_NOMEM) /* without its input no command may run */
-        leave(w, EXIT_NO_MEMORY);
-    return rc;
-}
-
 /* A session that never began, told in the way of every other end. */
 static void refuse_job(struct worker *w, uint64_t id, enum problem problem, const char *why)
 {
@@ -312,7 +207,7 @@ static void refuse_job(struct worker *w, uint64_t id, enum problem problem, cons
     r.outcome.problem = problem;
     r.outcome.phase = PHASE_CONNECT;
     strncpy(r.outcome.detail, why, sizeof r.outcome.detail - 1);
-    said(w, msg_put_done(chan_out(&w->chan), id, &r));
+    worker_said(w, msg_put_done(chan_out(&w->chan), id, &r));
 }
 
 static void end_job(struct worker_job *j, enum problem problem, const char *why)
@@ -323,7 +218,7 @@ static void end_job(struct worker_job *j, enum problem problem, const char *why)
     refuse_job(w, id, problem, why);
 }
 
-static struct worker_job *find_any_job(struct worker *w, uint64_t id)
+struct worker_job *worker_job(struct worker *w, uint64_t id)
 {
     return map_get(&w->jobs, (const char *)&id, sizeof id);
 }
@@ -331,7 +226,7 @@ static struct worker_job *find_any_job(struct worker *w, uint64_t id)
 /* One that has begun. */
 static struct worker_job *find_job(struct worker *w, uint64_t id)
 {
-    struct worker_job *j = find_any_job(w, id);
+    struct worker_job *j = worker_job(w, id);
     return j != NULL && j->session != NULL ? j : NULL;
 }
 
@@ -349,7 +244,7 @@ static void begin_job(struct worker_job *j, struct session_spec *spec)
 {
     struct worker *w = j->worker;
     struct err why = {0};
-    said(w, msg_put_empty(chan_out(&w->chan), MSG_BEGUN, j->id));
+    worker_said(w, msg_put_empty(chan_out(&w->chan), MSG_BEGUN, j->id));
     if (spec->via_job != 0 && !find_link(w, spec))
         end_job(j, PROBLEM_JUMP_UNREACHABLE, "the connection to the bastion was lost");
     else if (session_start(&j->session, w->env, spec, &session_ops, j, &why) != RC_OK)
@@ -390,7 +285,7 @@ static struct worker_job *add_job(struct worker *w, uint64_t id)
 static enum rc took_start(struct worker *w, const struct frame *f, struct err *e)
 {
     struct msg_start m;
-    if (find_any_job(w, f->id) != NULL)
+    if (worker_job(w, f->id) != NULL)
         return err_set(e, RC_PROTO, "a job that runs already");
     enum rc rc = msg_get_start(f, &m, e);
     if (rc != RC_OK)
@@ -451,78 +346,12 @@ static enum rc took_cancel(struct worker *w, const struct frame *f, struct err *
     enum problem problem;
     bool now;
     enum rc rc = msg_get_cancel(f, &problem, &now, e);
-    struct worker_job *j = find_any_job(w, f->id);
+    struct worker_job *j = worker_job(w, f->id);
     if (rc == RC_OK && j != NULL && j->session == NULL)
         end_job(j, problem, "before a connection was made");
     else if (rc == RC_OK && j != NULL)
         session_cancel(j->session, problem, now);
     return rc;
-}
-
-/* The job, when it is warm; RC_PROTO when it is of another kind. NULL: it has ended. */
-static enum rc find_warm(struct worker *w, const struct frame *f, struct worker_job **j,
-                         struct err *e)
-{
-    *j = find_any_job(w, f->id);
-    if (*j == NULL || (*j)->warm)
-        return RC_OK;
-    return err_set(e, RC_PROTO, "message %u: the job has one command only", f->type);
-}
-
-static enum rc took_exec(struct worker *w, const struct frame *f, struct err *e)
-{
-    struct session_command c;
-    struct worker_job *j = NULL;
-    enum rc rc = msg_get_exec(f, &c, e);
-    if (rc == RC_OK)
-        rc = find_warm(w, f, &j, e);
-    if (rc != RC_OK || j == NULL)
-        return rc;
-    if (c.input == INPUT_BLOB && !session_env_has_blob(w->env, c.blob))
-        return err_set(e, RC_PROTO, "an input that was not given");
-    rc = j->session != NULL ? session_exec(j->session, &c, e) : RC_EXISTS;
-    if (rc == RC_EXISTS)
-        return err_set(e, RC_PROTO, "a command while one is under way");
-    if (rc == RC_NOMEM)
-        session_cancel(j->session, PROBLEM_LOCAL_RESOURCE, true);
-    return RC_OK; /* else it is over: its DONE is on the way */
-}
-
-static enum rc took_input(struct worker *w, const struct frame *f, struct err *e)
-{
-    const void *p;
-    size_t n;
-    bool last;
-    struct worker_job *j = NULL;
-    enum rc rc = msg_get_input(f, &p, &n, &last, e);
-    if (rc == RC_OK)
-        rc = find_warm(w, f, &j, e);
-    if (rc != RC_OK || j == NULL)
-        return rc;
-    if (j->session == NULL)
-        return err_set(e, RC_PROTO, "input before the command");
-    rc = session_input(j->session, p, n);
-    if (rc == RC_OK && last)
-        rc = session_input_eof(j->session);
-    if (rc == RC_NOMEM) /* it would go on with a hole in what it reads */
-        session_cancel(j->session, PROBLEM_LOCAL_RESOURCE, true);
-    if (rc == RC_LIMIT || rc == RC_PROTO)
-        return err_set(e, RC_PROTO, "input that is not wanted");
-    return RC_OK;
-}
-
-static enum rc took_finish(struct worker *w, const struct frame *f, struct err *e)
-{
-    struct worker_job *j = NULL;
-    enum rc rc = msg_get_empty(f, e);
-    if (rc == RC_OK)
-        rc = find_warm(w, f, &j, e);
-    if (rc != RC_OK || j == NULL)
-        return rc;
-    j->finish = true;
-    if (j->session != NULL)
-        session_finish(j->session);
-    return RC_OK;
 }
 
 static enum rc took_pause(struct worker *w, const struct frame *f, struct err *e)
@@ -539,20 +368,20 @@ static enum rc on_frame(void *user, const struct frame *f, struct err *e)
 {
     struct worker *w = user;
     switch (f->type) {
-    case MSG_KEY: return took_key(w, f, e);
-    case MSG_IDENTITY: return took_identity(w, f, e);
+    case MSG_KEY: return worker_took_key(w, f, e);
+    case MSG_IDENTITY: return worker_took_identity(w, f, e);
     case MSG_SIGNED: return took_signed(w, f, e);
-    case MSG_STDIN: return took_stdin(w, f, e);
+    case MSG_STDIN: return worker_took_stdin(w, f, e);
     case MSG_START: return took_start(w, f, e);
     case MSG_HOSTKEY_ANSWER: return took_answer(w, f, e);
     case MSG_CANCEL: return took_cancel(w, f, e);
     case MSG_SECRET: return took_secret(w, f, e);
-    case MSG_EXEC: return took_exec(w, f, e);
-    case MSG_INPUT: return took_input(w, f, e);
-    case MSG_FINISH: return took_finish(w, f, e);
+    case MSG_EXEC: return worker_took_exec(w, f, e);
+    case MSG_INPUT: return worker_took_input(w, f, e);
+    case MSG_FINISH: return worker_took_finish(w, f, e);
     case MSG_PAUSE:
     case MSG_RESUME: return took_pause(w, f, e);
-    case MSG_PING: said(w, msg_put_empty(chan_out(&w->chan), MSG_PONG, 0)); return RC_OK;
+    case MSG_PING: worker_said(w, msg_put_empty(chan_out(&w->chan), MSG_PONG, 0)); return RC_OK;
     default: return err_set(e, RC_PROTO, "message %u is not for a worker", f->type);
     }
 }
@@ -562,7 +391,7 @@ static void on_ended(void *user, const struct err *why)
     struct worker *w = user;
     if (why->rc != RC_OK)
         log_debug("worker: %s", why->msg);
-    leave(w, why->rc == RC_OK ? EXIT_LEFT : EXIT_PROTOCOL);
+    worker_leave(w, why->rc == RC_OK ? EXIT_LEFT : EXIT_PROTOCOL);
 }
 
 static void on_full(void *user)
@@ -639,7 +468,7 @@ int worker_main(int fd)
     OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
     if (!sandbox_enter())
         log_debug("worker: this kernel offers no system call filter");
-    said(&w, msg_put_empty(chan_out(&w.chan), MSG_READY, 0));
+    worker_said(&w, msg_put_empty(chan_out(&w.chan), MSG_READY, 0));
     uv_run(&w.loop, UV_RUN_DEFAULT);
     take_down(&w);
     return w.exit_code < 0 ? EXIT_SETUP : w.exit_code;

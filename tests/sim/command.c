@@ -217,6 +217,8 @@ static struct command_step *run_words(struct command *c, struct words *w, bool t
         return do_number(c, w);
     if (strcmp(name, "kill") == 0)
         return do_kill(c, w);
+    if (strcmp(name, "cat") == 0)
+        return w->n == 1 ? act(c, ACT_CAT, 0) : complain(c, 1, "cat: no files here");
     if (strcmp(name, "hostname") == 0) {
         const char *host = lookup(c, "MUSTER_HOST");
         buf_reset(&c->step.text);

@@ -1,7 +1,7 @@
 /* What a simulated host does with a command line: a few commands of a shell, one after the other.
  *
  *   true  false  :  exit N  echo [-n] WORDS  sleep SECONDS  flood SIZE  export N=V  cd DIR
- *   hostname  kill -SIGNAL $$
+ *   hostname  kill -SIGNAL $$  cat
  *
  * with ; && || newlines, quotes, $VARIABLES and >&2. muster's wrapped line (exec /bin/sh -c '…', in
  * both its forms) is unwrapped first. What is not known exits 127 with a line on standard error, as
@@ -25,6 +25,7 @@ enum command_act {
     ACT_OUTPUT, /* write step.text */
     ACT_SLEEP,  /* wait for step.n milliseconds */
     ACT_FLOOD,  /* write step.n bytes */
+    ACT_CAT,    /* write what comes from here on, until the end of standard input */
     ACT_SIGNAL, /* ended by step.text, a signal's name without SIG */
     ACT_END,    /* exit with step.n */
 };

@@ -20,6 +20,7 @@ enum {
     WRITE = 16 * 1024, /* in one packet or a few */
     WRITES = 16,       /* in a row, then others have their turn */
     SLOW_MS = 100,     /* between the passes of a slow reader */
+    CAT_MAX = 8 << 20, /* that a `cat` holds of what its client does not read */
     POLITE = 4,        /* libssh makes the socket blocking in one of the first */
 };
 
@@ -35,6 +36,7 @@ static void on_handle_closed(uv_handle_t *handle)
     if (p->line != NULL)
         command_fini(&p->command);
     mem_free(p->line);
+    buf_fini(&p->input);
     mem_free(p);
 }
 
@@ -144,8 +146,17 @@ static int on_exec(ssh_session ssh, ssh_channel channel, const char *line, void 
 static int on_data(ssh_session ssh, ssh_channel channel, void *data, uint32_t len, int is_stderr,
                    void *user)
 {
-    (void)ssh, (void)channel, (void)data, (void)is_stderr, (void)user;
+    (void)ssh, (void)channel, (void)is_stderr;
+    struct peer *p = user;
+    if (p->catting && buf_append(&p->input, data, len) != RC_OK)
+        snprintf(p->signal, sizeof p->signal, "XFSZ"); /* a client that writes and never reads */
     return (int)len;
+}
+
+static void on_eof(ssh_session ssh, ssh_channel channel, void *user)
+{
+    (void)ssh, (void)channel;
+    ((struct peer *)user)->eof = true;
 }
 
 static int on_env(ssh_session ssh, ssh_channel channel, const char *name, const char *value,
@@ -215,6 +226,11 @@ static int write_piece(struct peer *p, uint32_t most)
             filler[i] = i % 64 == 63 ? '\n' : (char)('0' + i % 10);
     if (p->flood > 0)
         return ssh_channel_write(p->channel, filler, p->flood < most ? (uint32_t)p->flood : most);
+    if (p->catting) {
+        size_t waits = p->input.len - p->input_done;
+        return ssh_channel_write(p->channel, p->input.data + p->input_done,
+                                 waits < most ? (uint32_t)waits : most);
+    }
     size_t left = step->text.len - p->text_done;
     const uint8_t *from = step->text.data + p->text_done;
     uint32_t n = left < most ? (uint32_t)left : most;
@@ -226,7 +242,7 @@ static int write_piece(struct peer *p, uint32_t most)
  * socket, or, after our fair share, the next turn of the loop. */
 static bool write_pending(struct peer *p)
 {
-    for (int i = 0; p->flood > 0 || p->text_pending; i++) {
+    for (int i = 0; p->flood > 0 || p->text_pending || p->input_done < p->input.len; i++) {
         uint32_t window = ssh_channel_window_size(p->channel);
         p->more = i == WRITES;
         if (p->more || window == 0 || (ssh_get_status(p->ssh) & SSH_WRITE_PENDING) != 0)
@@ -236,10 +252,15 @@ static bool write_pending(struct peer *p)
             return false;
         if (p->flood > 0)
             p->flood -= (uint64_t)n;
+        else if (p->catting)
+            p->input_done += (size_t)n;
         else
             p->text_pending = (p->text_done += (size_t)n) < p->command.step.text.len;
     }
-    return true;
+    buf_fini(&p->input);
+    p->input_done = 0;
+    p->catting &= !p->eof;
+    return !p->catting;
 }
 
 static void start_step(struct peer *p)
@@ -251,6 +272,7 @@ static void start_step(struct peer *p)
         p->text_pending = step->text.len > 0;
         break;
     case ACT_FLOOD: p->flood = step->n; break;
+    case ACT_CAT: p->catting = true; break;
     case ACT_SLEEP:
         p->napping = true;
         uv_timer_start(&p->nap, on_nap_over, step->n, 0);
@@ -286,6 +308,9 @@ static void forget_channel(struct peer *p)
     p->signal[0] = '\0';
     p->started = p->running = p->napping = p->text_pending = p->more = false;
     p->answered = p->closing = p->closed = false;
+    p->catting = p->eof = false;
+    buf_fini(&p->input);
+    p->input_done = 0;
 }
 
 /* Goes on with the command as far as it gets. */
@@ -440,6 +465,7 @@ static void set_callbacks(struct peer *p)
         .channel_exec_request_function = on_exec,
         .channel_env_request_function = on_env,
         .channel_data_function = on_data,
+        .channel_eof_function = on_eof,
         .channel_signal_function = on_signal,
         .channel_close_function = on_close,
     };
@@ -497,6 +523,7 @@ void peer_accept(struct server *s, int fd, uint32_t host)
     uv_timer_init(&s->loop, &p->nap);
     p->poll.data = p->delay.data = p->nap.data = p;
     p->handles = 3;
+    buf_init(&p->input, CAT_MAX);
     p->server = s;
     p->host = host;
     p->fault = (enum fault)s->plan->faults[host];

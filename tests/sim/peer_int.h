@@ -25,6 +25,9 @@ struct peer {
     uint64_t flood;    /* bytes still to write */
     size_t text_done;  /* of the step's text */
     bool text_pending; /* the step's text is being written */
+    struct buf input;  /* of a `cat`, not yet written back */
+    size_t input_done; /* of it */
+    bool catting, eof; /* a `cat` runs; standard input has ended */
     char signal[16];   /* what the command shall end by, "" */
     int polite;        /* passes after which the socket is still made non-blocking */
     bool started, running, napping, stalled, waiting, disconnect, more;

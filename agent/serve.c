@@ -412,6 +412,8 @@ static void keep(struct serve *s, const uint8_t *p, size_t n)
 /* What waits is taken from where it lies; only the start of a frame is kept. */
 static void take_waiting(struct serve *s)
 {
+    if (s->in.len == 0)
+        return;
     buf_consume(&s->in, take_frames(s, s->in.data, s->in.len));
     if (s->in.len == 0 || s->state == SERVE_LEAVING)
         buf_fini(&s->in);
@@ -484,7 +486,7 @@ void serve_turn(struct serve *s, const struct pollfd *fds, uint64_t now_ms)
     for (size_t i = 0; i < n; i++) {
         struct request *r = s->requests[(s->first + i) % n];
         if (!r->op.ended && r->op.kind->turn != NULL)
-            r->op.kind->turn(&r->op, fds + r->fd_at, r->fd_n, now_ms);
+            r->op.kind->turn(&r->op, r->fd_n > 0 ? fds + r->fd_at : NULL, r->fd_n, now_ms);
         r->fd_n = 0;
     }
     settle(s);

@@ -66,6 +66,8 @@ enum rc serve_reply(struct op *op, const struct buf *map)
     enum rc rc = frame_append(&s->out.bulk.b, AGENT_REPLY, op->id, map->data, map->len);
     if (rc == RC_OK)
         sent(op, map->len);
+    else
+        s->retry_at = s->now_ms + RETRY_MS;
     return rc;
 }
 

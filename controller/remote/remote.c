@@ -174,7 +174,8 @@ enum rc command_begin(struct remote *r, struct script_spec *s)
                                   .dir_count = r->spec.dir_count,
                                   .idle_ms = 3 * r->spec.ping_ms,
                                   .refused = "",
-                                  .temporary_place = r->place};
+                                  .temporary_place = r->place,
+                                  .damaged_place = r->damaged};
         memcpy(s->nonce, r->nonce, sizeof s->nonce);
         memcpy(s->temporary, r->temporary, sizeof s->temporary);
     }

@@ -60,6 +60,8 @@ enum rc probe_start(struct remote *r, struct err *e)
     if (rc != RC_OK)
         return rc;
     r->probes++;
+    r->was_damaged |= r->damaged != '\0';
+    r->damaged = '\0';
     r->deadline = r->now + r->spec.hello_ms;
     return RC_OK;
 }
@@ -279,7 +281,10 @@ static void start_failed(struct remote *r, const struct outcome *o, char place)
         unavailable(r, denied ? PROBLEM_EXEC_DENIED : PROBLEM_AGENT_DIED, "%.100s: %s", where,
                     text);
     else {
-        refuse(r, place, denied ? REFUSAL_POLICY : REFUSAL_ERROR);
+        if (o->exit_code == AGENT_EXIT_DIGEST && !r->was_damaged)
+            r->damaged = place;
+        else
+            refuse(r, place, denied ? REFUSAL_POLICY : REFUSAL_ERROR);
         r->temporary[0] = '\0';
         probe_again(r);
     }

@@ -21,6 +21,7 @@ enum remote_state {
 };
 
 enum { MAX_PROBES = 4, MAX_UPLOADS = 2, STDERR_TAIL = 512 };
+enum { AGENT_EXIT_DIGEST = 4 }; /* the agent's own file is not what --expect says */
 
 struct request {
     uint64_t id;
@@ -47,7 +48,9 @@ struct remote {
     char nonce[AGENT_NONCE_HEX + 1]; /* of the command that runs, or ran last */
     uint8_t nonce_raw[AGENT_NONCE_LEN];
     char temporary[AGENT_NONCE_HEX + 1];
-    char place; /* of the last upload, or where the agent was started */
+    char damaged;     /* the place of a cached agent that the next probe removes, 0 none */
+    bool was_damaged; /* once is enough */
+    char place;       /* of the last upload, or where the agent was started */
     struct refused refused[SCRIPT_MAX_DIRS + 8];
     size_t refused_count;
     struct probe_report report;

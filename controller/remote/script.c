@@ -28,10 +28,11 @@
     "into() { e=none; [ -n \"$f\" ] || return 1; e=link; if [ -h \"$f\" ]; then return 1; fi; "    \
     "e=none; [ -d \"$f\" ] || return 1; e=denied; cd \"$f\" 2>/dev/null || return 1; own; }; "
 
-/* why: a tool's message to a word of ours; LC_ALL is C. */
+/* why: a tool's message, or the agent's, to a word of ours; LC_ALL is C. */
 #define WHY                                                                                        \
-    "why() { case $m in *\"o space left\"*) e=full;; *uota*) e=quota;; *ead-only*) e=ro;; "        \
-    "*\"ermission denied\"*|*\"not permitted\"*) e=denied;; *\"xec format\"*) e=arch;; "           \
+    "why() { case $m in *\"o space left\"*|*ENOSPC*) e=full;; *uota*|*EDQUOT*) e=quota;; "         \
+    "*ead-only*|*EROFS*) e=ro;; *EBADMSG*) e=digest;; *\"ermission denied\"*|"                     \
+    "*\"not permitted\"*|*EACCES*|*EPERM*) e=denied;; *\"xec format\"*) e=arch;; "                 \
     "*) e=error;; esac; }; "
 
 /* make: the same, and makes it where its parent is there (of ~/.cache/muster: where ~ is). */
@@ -46,11 +47,12 @@
     "\"shasum -a 256\"; do d=$({ $x <\"$1\"; } 2>/dev/null) || continue; d=${d%% *}; "             \
     "if [ ${#d} = 64 ]; then return 0; fi; done; d=; return 1; }; "
 
-/* mnt: nothing can be executed here. Is it the mount, or a policy? */
+/* mnt: nothing can be executed here. Is it the mount, or a policy? "" where there is no /proc to
+ * tell: busybox needs it to run a file without a #! line, so that nothing was learnt. */
 #define MNT                                                                                        \
-    "mnt() { b=$(pwd -P)/; l=0; o=; { while read -r x y z w v; do case $b in \"${y%/}\"/*) "       \
-    "if [ ${#y} -ge $l ]; then l=${#y}; o=$w; fi;; esac; done </proc/self/mounts; } 2>/dev/null; " \
-    "e=policy; case ,$o, in *,noexec,*) e=noexec;; esac; }; "
+    "mnt() { e=; [ -r /proc/self/mounts ] || return 0; b=$(pwd -P)/; l=0; o=; while read -r x y "  \
+    "z w v; do case $b in \"${y%/}\"/*) if [ ${#y} -ge $l ]; then l=${#y}; o=$w; fi;; esac; "      \
+    "done </proc/self/mounts; e=policy; case ,$o, in *,noexec,*) e=noexec;; esac; }; "
 
 /* sweep: what an interrupted upload left behind, an hour ago or more. */
 #define SWEEP                                                                                      \
@@ -64,17 +66,24 @@
 #define TRY                                                                                        \
     "try() { make || return 1; sweep; y=.muster-$n.test; m=$({ : >$y && chmod 700 $y; } 2>&1) || " \
     "{ why; rm -f $y; return 1; }; if ./$y 2>/dev/null; then rm -f $y; else rm -f $y; mnt; "       \
-    "return 1; fi; set -- $(df -Pk . 2>/dev/null | tail -n 1); while [ $# -gt 3 ]; do shift; "     \
+    "[ -z \"$e\" ] || return 1; fi; set -- $(df -Pk . 2>/dev/null | tail -n 1); while [ $# -gt 3 " \
+    "]; do shift; "                                                                                \
     "done; g=$1; [ \"$g\" -ge 0 ] 2>/dev/null || g=; e=full; if [ ${g:-$c} -lt $c ]; then "        \
     "return 1; fi; e=; }; "
 
-/* run: becomes the agent, with a login's environment and the PATH it came with. */
+/* here: the file $a of this very folder, whatever is put in the folder's place now, as a name that
+ * holds after we have left for the home, where a login begins. */
+#define HERE                                                                                       \
+    "here() { exec 9<.; if cd \"${HOME:-/}\" 2>/dev/null && [ -f /proc/self/fd/9/$a ]; then "      \
+    "a=/proc/self/fd/9/$a; else a=$f/$a; fi; }; "
+
+/* run: becomes the agent $a, with a login's environment and the PATH it came with. */
 #define RUN                                                                                        \
     "run() { PATH=$p; unset LC_ALL XDG_CACHE_HOME; echo \"muster-start $n at=$k\"; "               \
     "if [ -x /usr/bin/env ]; then exec /usr/bin/env -i ${PATH:+\"PATH=$PATH\"} "                   \
     "${HOME:+\"HOME=$HOME\"} ${USER:+\"USER=$USER\"} ${LOGNAME:+\"LOGNAME=$LOGNAME\"} "            \
-    "${SHELL:+\"SHELL=$SHELL\"} ${XDG_RUNTIME_DIR:+\"XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR\"} \"$@\"; " \
-    "fi; exec \"$@\"; }; "
+    "${SHELL:+\"SHELL=$SHELL\"} ${XDG_RUNTIME_DIR:+\"XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR\"} "         \
+    "\"$a\" \"$@\" 9<&9; fi; exec \"$a\" \"$@\" 9<&9; }; "
 
 static const char letters[] = "0123cvtsr";
 
@@ -154,14 +163,14 @@ static enum rc add_arch(struct buf *b, const struct script_spec *s)
 static enum rc add_installed(struct buf *b, const struct script_spec *s)
 {
     bool any = s->mode == REMOTE_INSTALLED;
-    enum rc rc = buf_puts(b, "k=i; for a in /usr/libexec/muster/muster-agent "
+    enum rc rc = buf_puts(b, "k=i; exec 9</dev/null; for a in /usr/libexec/muster/muster-agent "
                              "/usr/local/libexec/muster/muster-agent "
                              "\"$(command -v muster-agent 2>/dev/null)\"; do [ -n \"$a\" ] && "
                              "[ -f \"$a\" ] && [ -x \"$a\" ] || continue; ");
     if (rc == RC_OK && !any)
         rc = buf_puts(b, "[ -n \"$h\" ] && sum \"$a\" && [ $d = $h ] || continue; ");
     if (rc == RC_OK)
-        rc = buf_printf(b, "run \"$a\" --nonce $n --idle-ms %llu%s; done; ",
+        rc = buf_printf(b, "run --nonce $n --idle-ms %llu%s; done; ",
                         (unsigned long long)s->idle_ms, any ? "" : " --expect $h");
     return rc;
 }
@@ -172,25 +181,27 @@ static enum rc add_temporary(struct buf *b, const struct script_spec *s)
     if (s->temporary[0] == '\0')
         return RC_OK;
     return buf_printf(b,
-                      "k=%c; dir $k; if [ -n \"$h\" ] && into && [ -f muster-temp-%s ]; then run "
-                      "./muster-temp-%s --nonce $n --idle-ms %llu --expect $h --unlink; fi; ",
-                      s->temporary_place, s->temporary, s->temporary,
-                      (unsigned long long)s->idle_ms);
+                      "k=%c; a=muster-temp-%s; dir $k; if [ -n \"$h\" ] && into && [ -f $a ]; "
+                      "then here; run --nonce $n --idle-ms %llu --expect $h --temporary; fi; ",
+                      s->temporary_place, s->temporary, (unsigned long long)s->idle_ms);
 }
 
 /* A file of another digest than its name says is damaged, and removed. Where no tool tells, the
- * agent itself does (--expect). */
+ * agent itself does (--expect), and the next probe knows it by the place. */
 static enum rc add_cached(struct buf *b, const struct script_spec *s)
 {
     enum rc rc = buf_puts(b, "if [ -n \"$h\" ]; then a=muster-agent-$h; for k in");
     if (rc == RC_OK)
         rc = add_order(b, s);
     if (rc == RC_OK)
+        rc = buf_puts(b, "; do dir $k; into || continue; [ -f $a ] && [ -x $a ] || continue; "
+                         "if [ -h $a ]; then continue; fi; ");
+    if (rc == RC_OK && s->damaged_place != '\0')
+        rc = buf_printf(b, "if [ $k = %c ]; then rm -f $a; continue; fi; ", s->damaged_place);
+    if (rc == RC_OK)
         rc = buf_printf(b,
-                        "; do dir $k; into || continue; [ -f $a ] && [ -x $a ] || continue; "
-                        "if [ -h $a ]; then continue; fi; if sum $a; then if [ $d = $h ]; then :; "
-                        "else rm -f $a; continue; fi; fi; sweep; run ./$a --nonce $n --idle-ms "
-                        "%llu --expect $h; done; fi; ",
+                        "if sum $a; then if [ $d = $h ]; then :; else rm -f $a; continue; fi; fi; "
+                        "sweep; here; run --nonce $n --idle-ms %llu --expect $h; done; fi; ",
                         (unsigned long long)s->idle_ms);
     return rc;
 }
@@ -235,7 +246,7 @@ enum rc script_probe(struct buf *out, const struct script_spec *s, struct err *e
     struct buf b;
     enum rc rc = begin(&b, s, e);
     if (rc == RC_OK)
-        rc = buf_puts(&b, SWEEP TRY RUN "q=; g=; i=; ");
+        rc = buf_puts(&b, SWEEP TRY HERE RUN "q=; g=; i=; ");
     if (rc == RC_OK)
         rc = add_arch(&b, s);
     if (rc == RC_OK)
@@ -261,8 +272,10 @@ enum rc script_probe(struct buf *out, const struct script_spec *s, struct err *e
     "q=.muster-$n.part; trap \"rm -f $q\" EXIT; trap \"exit 1\" HUP INT TERM PIPE; set -C; "       \
     "m=$({ cat >$q; } 2>&1) || { why; say error=$e; }; set +C; s=$(wc -c <$q); "                   \
     "[ $s -eq $c ] || say error=short; chmod 700 $q; t=0; if sum $q; then t=1; "                   \
-    "[ $d = $h ] || say error=digest; fi; m=$(./$q --place $a --expect $h --from $q 2>&1); x=$?; " \
-    "case $x in 0) ;; 126) why; if [ $e = denied ]; then mnt; fi; say error=$e;; *) why; "         \
+    "[ $d = $h ] || say error=digest; fi; m=$(./$q --place \"$(pwd -P)/$a\" --expect $h --from "   \
+    "$q 2>&1); x=$?; "                                                                             \
+    "case $x in 0) ;; 126) why; if [ $e = denied ]; then mnt; fi; say error=${e:-policy};; *) "    \
+    "why; "                                                                                        \
     "if [ $e = error ] && [ $t = 1 ] && [ $x -lt 126 ]; then sync; m=$(mv -f $q $a 2>&1) || "      \
     "{ why; say error=$e; }; elif [ $e = error ]; then say \"error=run exit=$x\"; "                \
     "else say error=$e; fi;; esac; find . -type f -name \"muster-agent-*\" -mtime +30 "            \

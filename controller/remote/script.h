@@ -56,6 +56,7 @@ struct script_spec {
     const char *refused;                 /* letters of places not to be used; may be "" */
     char temporary[AGENT_NONCE_HEX + 1]; /* nonce of the upload whose file is to be run, or "" */
     char temporary_place;
+    char damaged_place; /* where a cached agent is to be removed rather than run, or 0 */
 };
 
 /* RC_USAGE with what to write instead when a folder cannot be used: it must be absolute, of at most

@@ -108,7 +108,7 @@ static void test_temporary_is_run_by_its_own_name(void **state)
     memcpy(upload, h.nonce, sizeof upload);
     host_placed(&h, "ok");
     assert_non_null(strstr(h.line, upload));
-    assert_non_null(strstr(h.line, "--unlink"));
+    assert_non_null(strstr(h.line, "--temporary"));
     host_fini(&h);
 }
 
@@ -232,6 +232,29 @@ static void test_a_place_that_does_not_execute(void **state)
     }
     assert_failed(&h, PROBLEM_EXEC_DENIED, PHASE_HELLO);
     assert_string_equal(h.failure.detail, "/dev/shm: exit 126: env: Permission denied");
+    host_fini(&h);
+}
+
+/* Where no tool of the host tells, the agent itself does: removed, and sent anew to the same place.
+ */
+static void test_a_damaged_one_is_replaced(void **state)
+{
+    struct host h;
+    char text[100];
+    (void)state;
+    start_plain(&h);
+    snprintf(text, sizeof text, "muster-start %s at=c\n", h.nonce);
+    host_text(&h, text);
+    host_ends(&h, PROBLEM_NONE, 4, NULL);
+    assert_non_null(strstr(h.line, "if [ $k = c ]; then rm -f $a; continue; fi;"));
+    assert_non_null(strstr(h.line, "for k in c v t s r;"));
+    host_report(&h, REPORT_OK);
+    assert_int_equal(h.uploads, 1);
+    host_placed(&h, "ok");
+    snprintf(text, sizeof text, "muster-start %s at=c\n", h.nonce);
+    host_text(&h, text);
+    host_ends(&h, PROBLEM_NONE, 4, NULL);
+    assert_null(strstr(h.line, "for k in c v t s r;"));
     host_fini(&h);
 }
 
@@ -870,6 +893,7 @@ int main(void)
         cmocka_unit_test(test_what_an_upload_says),
         cmocka_unit_test(test_stored_and_never_found),
         cmocka_unit_test(test_a_place_that_does_not_execute),
+        cmocka_unit_test(test_a_damaged_one_is_replaced),
         cmocka_unit_test(test_login_shells_that_are_none),
         cmocka_unit_test(test_the_transport_speaks_for_itself),
         cmocka_unit_test(test_noise_is_skipped_and_told),

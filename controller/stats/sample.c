@@ -1,0 +1,587 @@
+/* See sample.h. Which member goes where is figure_table.h's. */
+#include "controller/stats/sample.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "controller/output/text.h"
+#include "proto/wire.h"
+
+enum { HZ_MAX = 1000000, PAGE_MAX = 1 << 24, COLUMNS_MOST = 64 };
+
+static const char *const status_names[SECTION_STATUS_COUNT] = {
+    [SECTION_ABSENT] = "",
+    [SECTION_OK] = "ok",
+    [SECTION_DENIED] = "denied",
+    [SECTION_MISSING] = "missing",
+    [SECTION_TIMEOUT] = "timeout",
+    [SECTION_ERROR] = "error",
+    [SECTION_UNSUPPORTED] = "unsupported",
+};
+
+const char *section_status_name(enum section_status st)
+{
+    must((unsigned)st < SECTION_STATUS_COUNT);
+    return status_names[st];
+}
+
+void sample_init(struct sample *s)
+{
+    memset(s, 0, sizeof *s);
+    buf_init(&s->texts, SAMPLE_TEXTS);
+}
+
+void sample_fini(struct sample *s)
+{
+    for (int k = 0; k < KIND_COUNT; k++)
+        mem_free(s->tables[k].cells);
+    buf_fini(&s->texts);
+    sample_init(s);
+}
+
+size_t sample_memory(const struct sample *s)
+{
+    size_t n = sizeof *s + s->texts.cap;
+    for (int k = 0; k < KIND_COUNT; k++)
+        if (s->tables[k].cells != NULL)
+            n += (size_t)(s->tables[k].rows + s->tables[k].left_out) * kind_defs[k].count *
+                 (sizeof(union cell) + 1);
+    return n;
+}
+
+/* ---- values ---- */
+
+uint32_t sample_rows(const struct sample *s, enum figure_kind k)
+{
+    return s->tables[k].rows;
+}
+
+static size_t place(enum figure_kind k, enum figure f, uint32_t row)
+{
+    return (size_t)row * kind_defs[k].count + (f - kind_defs[k].first);
+}
+
+/* NULL: there is no such row. */
+static const union cell *cell_of(const struct sample *s, enum figure f, uint32_t row,
+                                 enum cell_type *type)
+{
+    enum figure_kind k = figure_kind(f);
+    const struct sample_table *t = &s->tables[k];
+    *type = CELL_NONE;
+    if (row >= t->rows)
+        return NULL;
+    *type = (enum cell_type)t->types[place(k, f, row)];
+    return &t->cells[place(k, f, row)];
+}
+
+enum cell_type sample_type(const struct sample *s, enum figure f, uint32_t row)
+{
+    enum cell_type type;
+    (void)cell_of(s, f, row, &type);
+    return type;
+}
+
+bool sample_u64(const struct sample *s, enum figure f, uint32_t row, uint64_t *out)
+{
+    enum cell_type type;
+    const union cell *c = cell_of(s, f, row, &type);
+    if (type != CELL_U64)
+        return false;
+    *out = c->u64;
+    return true;
+}
+
+bool sample_number(const struct sample *s, enum figure f, uint32_t row, double *out)
+{
+    enum cell_type type;
+    const union cell *c = cell_of(s, f, row, &type);
+    switch (type) {
+    case CELL_U64: *out = (double)c->u64; break;
+    case CELL_I64: *out = (double)c->i64; break;
+    case CELL_F64: *out = c->f64; break;
+    default: return false;
+    }
+    if (figure_defs[f].unit == UNIT_TICKS)
+        *out /= s->hz;
+    else if (figure_defs[f].unit == UNIT_UPTIME)
+        *out /= 1000;
+    return true;
+}
+
+bool sample_true(const struct sample *s, enum figure f, uint32_t row)
+{
+    enum cell_type type;
+    const union cell *c = cell_of(s, f, row, &type);
+    return type == CELL_BOOL && c->u64 != 0;
+}
+
+const char *sample_text(const struct sample *s, enum figure f, uint32_t row)
+{
+    enum cell_type type;
+    const union cell *c = cell_of(s, f, row, &type);
+    return type == CELL_TEXT ? (const char *)s->texts.data + c->text : NULL;
+}
+
+static union cell *set_cell(struct sample *s, enum figure f, uint32_t row, enum cell_type type)
+{
+    enum figure_kind k = figure_kind(f);
+    struct sample_table *t = &s->tables[k];
+    must(row < t->rows);
+    t->types[place(k, f, row)] = (uint8_t)type;
+    return &t->cells[place(k, f, row)];
+}
+
+void sample_set(struct sample *s, enum figure f, uint32_t row, double v)
+{
+    if (isfinite(v))
+        set_cell(s, f, row, CELL_F64)->f64 = v;
+}
+
+void sample_set_u64(struct sample *s, enum figure f, uint32_t row, uint64_t v)
+{
+    set_cell(s, f, row, CELL_U64)->u64 = v;
+}
+
+void sample_set_text_of(struct sample *s, enum figure f, uint32_t row, enum figure from,
+                        uint32_t from_row)
+{
+    enum cell_type type;
+    const union cell *c = cell_of(s, from, from_row, &type);
+    if (type == CELL_TEXT)
+        set_cell(s, f, row, CELL_TEXT)->text = c->text;
+}
+
+/* ---- decoding ---- */
+
+struct decode {
+    struct sample *s;
+    enum stats_section section;
+    enum figure_kind kind;
+    uint32_t row;  /* as the host numbers them */
+    uint32_t kept; /* where it goes */
+    bool full;     /* no room for a text: the row is left out */
+    struct err *e;
+};
+
+static const msgpack_object *find(const msgpack_object_map *map, const char *name, size_t len)
+{
+    for (uint32_t i = 0; i < map->size; i++) {
+        const msgpack_object_str *k = &map->ptr[i].key.via.str;
+        if (k->size == len && memcmp(k->ptr, name, len) == 0)
+            return map->ptr[i].val.type == MSGPACK_OBJECT_NIL ? NULL : &map->ptr[i].val;
+    }
+    return NULL;
+}
+
+static enum rc bad(const struct decode *d, const char *name, const char *what)
+{
+    const char *section = section_defs[d->section].name;
+    if (d->kind == KIND_HOST)
+        return err_set(d->e, RC_PROTO, "sample: %s: %s %s", section, name, what);
+    return err_set(d->e, RC_PROTO, "sample: %s: row %u of %s: %s %s", section, d->row,
+                   kind_defs[d->kind].table, name, what);
+}
+
+/* Up to a NUL, and not past SAMPLE_TEXT. Full: 0. */
+static enum rc keep_text(struct decode *d, const char *p, size_t n, uint32_t *at)
+{
+    struct buf *b = &d->s->texts;
+    const char *nul = n > 0 ? memchr(p, '\0', n) : NULL;
+    if (nul != NULL)
+        n = (size_t)(nul - p);
+    n = text_cut(p, n, SAMPLE_TEXT);
+    *at = 0;
+    if (n == 0)
+        return RC_OK;
+    size_t start = b->len;
+    enum rc rc = buf_append(b, p, n);
+    if (rc == RC_OK)
+        rc = buf_putc(b, '\0');
+    if (rc == RC_NOMEM)
+        return err_nomem(d->e);
+    d->full |= rc == RC_LIMIT;
+    if (rc == RC_LIMIT)
+        b->len = start;
+    *at = rc == RC_OK ? (uint32_t)start : 0;
+    return RC_OK;
+}
+
+static enum rc take_text(struct decode *d, enum figure f, const msgpack_object *o)
+{
+    uint32_t at;
+    bool bin = o->type == MSGPACK_OBJECT_BIN;
+    if (!bin && o->type != MSGPACK_OBJECT_STR)
+        return bad(d, figure_defs[f].wire, "is not text");
+    enum rc rc = keep_text(d, bin ? o->via.bin.ptr : o->via.str.ptr,
+                           bin ? o->via.bin.size : o->via.str.size, &at);
+    if (rc == RC_OK)
+        set_cell(d->s, f, d->kept, CELL_TEXT)->text = at;
+    return rc;
+}
+
+static enum rc take_whole(struct decode *d, enum figure f, const msgpack_object *o)
+{
+    bool negative = o->type == MSGPACK_OBJECT_NEGATIVE_INTEGER;
+    if (!negative && o->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
+        return bad(d, figure_defs[f].wire, "is not a whole number");
+    if (negative && figure_defs[f].type == TYPE_U64)
+        return bad(d, figure_defs[f].wire, "is negative");
+    if (negative)
+        set_cell(d->s, f, d->kept, CELL_I64)->i64 = o->via.i64;
+    else
+        set_cell(d->s, f, d->kept, CELL_U64)->u64 = o->via.u64;
+    return RC_OK;
+}
+
+static enum rc take_real(struct decode *d, enum figure f, const msgpack_object *o)
+{
+    double v;
+    switch (o->type) {
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_FLOAT64: v = o->via.f64; break;
+    case MSGPACK_OBJECT_POSITIVE_INTEGER: v = (double)o->via.u64; break;
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER: v = (double)o->via.i64; break;
+    default: return bad(d, figure_defs[f].wire, "is not a number");
+    }
+    if (!isfinite(v))
+        return bad(d, figure_defs[f].wire, "is not a finite number");
+    set_cell(d->s, f, d->kept, CELL_F64)->f64 = v;
+    return RC_OK;
+}
+
+static enum rc take_value(struct decode *d, enum figure f, const msgpack_object *o)
+{
+    if (o == NULL || o->type == MSGPACK_OBJECT_NIL)
+        return RC_OK;
+    switch ((enum figure_type)figure_defs[f].type) {
+    case TYPE_TEXT: return take_text(d, f, o);
+    case TYPE_U64:
+    case TYPE_I64: return take_whole(d, f, o);
+    case TYPE_F64: return take_real(d, f, o);
+    case TYPE_ANY:
+        return o->type == MSGPACK_OBJECT_STR || o->type == MSGPACK_OBJECT_BIN ? take_text(d, f, o)
+                                                                              : take_whole(d, f, o);
+    case TYPE_BOOL: break;
+    }
+    if (o->type != MSGPACK_OBJECT_BOOLEAN)
+        return bad(d, figure_defs[f].wire, "is not true or false");
+    set_cell(d->s, f, d->kept, CELL_BOOL)->u64 = o->via.boolean;
+    return RC_OK;
+}
+
+/* The member at a path like "cpu.some.avg10". A state that nothing is in is not in by_status: 0. */
+static enum rc take_path(struct decode *d, enum figure f, const msgpack_object_map *data)
+{
+    const char *path = figure_defs[f].wire;
+    for (;;) {
+        size_t n = strcspn(path, ".");
+        const msgpack_object *o = find(data, path, n);
+        if (path[n] == '\0') {
+            if (o == NULL && strncmp(figure_defs[f].wire, "by_status.", 10) == 0)
+                set_cell(d->s, f, d->kept, CELL_U64)->u64 = 0;
+            return take_value(d, f, o);
+        }
+        if (o == NULL)
+            return RC_OK;
+        if (o->type != MSGPACK_OBJECT_MAP)
+            return bad(d, figure_defs[f].wire, "has no map around it");
+        data = &o->via.map;
+        path += n + 1;
+    }
+}
+
+static enum rc new_table(struct decode *d, uint32_t rows)
+{
+    struct sample_table *t = &d->s->tables[d->kind];
+    const struct kind_def *def = &kind_defs[d->kind];
+    if (rows == 0)
+        return RC_OK;
+    t->cells = mem_calloc((size_t)rows * def->count, sizeof *t->cells + 1);
+    if (t->cells == NULL)
+        return err_nomem(d->e);
+    t->types = (uint8_t *)(t->cells + (size_t)rows * def->count);
+    return RC_OK;
+}
+
+/* What tells rows of a kind apart; FIGURE_COUNT: they may be alike. */
+static enum figure key_of(enum figure_kind k)
+{
+    switch (k) {
+    case KIND_CPU: return FIG_PERCPU_CPU;
+    case KIND_FREQ: return FIG_FREQ_CPU;
+    case KIND_MOUNT: return FIG_DISK_MOUNT;
+    case KIND_DISKIO: return FIG_IO_NAME;
+    case KIND_NIC: return FIG_NET_NAME;
+    case KIND_PROCESS: return FIG_PROC_PID;
+    case KIND_MEMINFO: return FIG_MEMINFO_NAME;
+    case KIND_VMSTAT: return FIG_VMSTAT_NAME;
+    default: return FIGURE_COUNT;
+    }
+}
+
+static bool is_again(const struct decode *d)
+{
+    enum figure key = key_of(d->kind);
+    if (key == FIGURE_COUNT)
+        return false;
+    const char *text = sample_text(d->s, key, d->kept);
+    uint64_t n = 0, m = 0;
+    bool number = sample_u64(d->s, key, d->kept, &n);
+    for (uint32_t r = 0; r < d->kept; r++) {
+        const char *other = sample_text(d->s, key, r);
+        if (text != NULL && other != NULL && strcmp(text, other) == 0)
+            return true;
+        if (number && sample_u64(d->s, key, r, &m) && m == n)
+            return true;
+    }
+    return text == NULL && !number; /* a row of nothing */
+}
+
+/* Keeps the row that was just decoded, or takes it back. */
+static void settle_row(struct decode *d, size_t texts_before)
+{
+    struct sample_table *t = &d->s->tables[d->kind];
+    const struct kind_def *def = &kind_defs[d->kind];
+    if (!d->full && !is_again(d)) {
+        d->kept++;
+        return;
+    }
+    t->left_out++;
+    t->rows--;
+    memset(t->types + place(d->kind, (enum figure)def->first, d->kept), CELL_NONE, def->count);
+    d->s->texts.len = texts_before;
+    d->full = false;
+}
+
+static enum rc read_columns(struct decode *d, const msgpack_object *cols,
+                            enum figure columns[COLUMNS_MOST], uint32_t *count)
+{
+    const struct kind_def *def = &kind_defs[d->kind];
+    if (cols == NULL || cols->type != MSGPACK_OBJECT_ARRAY || cols->via.array.size > COLUMNS_MOST)
+        return bad(d, "cols", "is not a list of at most 64 names");
+    *count = cols->via.array.size;
+    for (uint32_t i = 0; i < *count; i++) {
+        const msgpack_object *o = &cols->via.array.ptr[i];
+        columns[i] = FIGURE_COUNT;
+        if (o->type != MSGPACK_OBJECT_STR)
+            return bad(d, "cols", "holds something that is not a name");
+        for (uint32_t f = def->first; f < (uint32_t)def->first + def->count; f++) {
+            const char *wire = figure_defs[f].wire;
+            if (wire == NULL || strlen(wire) != o->via.str.size ||
+                memcmp(wire, o->via.str.ptr, o->via.str.size) != 0)
+                continue;
+            for (uint32_t j = 0; j < i; j++)
+                if (columns[j] == f)
+                    return bad(d, "cols", "names a column twice");
+            columns[i] = (enum figure)f;
+        }
+    }
+    return RC_OK;
+}
+
+static enum rc take_row(struct decode *d, const msgpack_object *row, const enum figure *columns,
+                        uint32_t count)
+{
+    if (row->type != MSGPACK_OBJECT_ARRAY || row->via.array.size != count)
+        return bad(d, "it", "is not a list of as many values as there are columns");
+    enum rc rc = RC_OK;
+    for (uint32_t i = 0; rc == RC_OK && i < count; i++)
+        if (columns[i] != FIGURE_COUNT)
+            rc = take_value(d, columns[i], &row->via.array.ptr[i]);
+    return rc;
+}
+
+static enum rc take_rows(struct decode *d, const msgpack_object_map *table)
+{
+    enum figure columns[COLUMNS_MOST];
+    uint32_t count, most = kind_defs[d->kind].most;
+    struct sample_table *t = &d->s->tables[d->kind];
+    const msgpack_object *rows = find(table, "rows", 4);
+    enum rc rc = read_columns(d, find(table, "cols", 4), columns, &count);
+    if (rc != RC_OK)
+        return rc;
+    if (rows == NULL || rows->type != MSGPACK_OBJECT_ARRAY)
+        return bad(d, "rows", "is not a list");
+    uint32_t sent = rows->via.array.size;
+    rc = new_table(d, sent < most ? sent : most);
+    if (rc != RC_OK)
+        return rc;
+    t->rows = sent < most ? sent : most;
+    t->left_out = sent - t->rows;
+    for (uint32_t i = 0; i < sent && d->kept < t->rows; i++) {
+        size_t before = d->s->texts.len;
+        d->row = i;
+        rc = take_row(d, &rows->via.array.ptr[i], columns, count);
+        if (rc != RC_OK)
+            return rc;
+        settle_row(d, before);
+    }
+    return RC_OK;
+}
+
+/* {"MemTotal": 123, …} as rows of name and value. */
+static enum rc take_pairs(struct decode *d, const msgpack_object_map *map)
+{
+    enum figure name = d->kind == KIND_MEMINFO ? FIG_MEMINFO_NAME : FIG_VMSTAT_NAME;
+    enum figure value = d->kind == KIND_MEMINFO ? FIG_MEMINFO_VALUE : FIG_VMSTAT_VALUE;
+    struct sample_table *t = &d->s->tables[d->kind];
+    uint32_t most = kind_defs[d->kind].most;
+    enum rc rc = new_table(d, map->size < most ? map->size : most);
+    if (rc != RC_OK)
+        return rc;
+    t->rows = map->size < most ? map->size : most;
+    t->left_out = map->size - t->rows;
+    for (uint32_t i = 0; i < map->size && d->kept < t->rows; i++) {
+        size_t before = d->s->texts.len;
+        d->row = i;
+        rc = take_value(d, name, &map->ptr[i].key);
+        if (rc == RC_OK)
+            rc = take_value(d, value, &map->ptr[i].val);
+        if (rc != RC_OK)
+            return rc;
+        settle_row(d, before);
+    }
+    return RC_OK;
+}
+
+static enum rc take_table(struct decode *d, enum figure_kind kind, const msgpack_object_map *data)
+{
+    const char *name = kind_defs[kind].table;
+    const msgpack_object *o = find(data, name, strlen(name));
+    d->kind = kind;
+    d->row = d->kept = 0;
+    d->full = false;
+    if (o == NULL)
+        return RC_OK;
+    if (o->type != MSGPACK_OBJECT_MAP)
+        return bad(d, name, "is not a table");
+    bool pairs =
+        (kind == KIND_MEMINFO || kind == KIND_VMSTAT) && find(&o->via.map, "cols", 4) == NULL;
+    return pairs ? take_pairs(d, &o->via.map) : take_rows(d, &o->via.map);
+}
+
+static enum rc take_data(struct decode *d, uint32_t kinds, const msgpack_object_map *data)
+{
+    const struct kind_def *host = &kind_defs[KIND_HOST];
+    enum rc rc = RC_OK;
+    d->kind = KIND_HOST;
+    d->row = d->kept = 0;
+    d->full = false;
+    for (int f = host->first; rc == RC_OK && f < host->first + host->count; f++)
+        if (figure_defs[f].section == d->section && figure_defs[f].wire != NULL)
+            rc = take_path(d, (enum figure)f, data);
+    for (int k = KIND_HOST + 1; rc == RC_OK && k < KIND_COUNT; k++)
+        if (kind_defs[k].section == d->section && (kinds & 1u << k))
+            rc = take_table(d, (enum figure_kind)k, data);
+    return rc;
+}
+
+static enum rc take_section(struct decode *d, uint32_t kinds, const struct wire_map *section)
+{
+    struct sample *s = d->s;
+    const char *text;
+    size_t n;
+    uint64_t us = 0;
+    struct wire_map data;
+    d->kind = KIND_HOST;
+    if (wire_str(section, "status", 32, &text, &n) != RC_OK)
+        return bad(d, "status", "is missing or no text");
+    int st = SECTION_OK;
+    while (st < SECTION_STATUS_COUNT &&
+           (strlen(status_names[st]) != n || memcmp(status_names[st], text, n) != 0))
+        st++;
+    if (st == SECTION_STATUS_COUNT)
+        return bad(d, "status", "is none of ok, denied, missing, timeout, error and unsupported");
+    s->sections[d->section].status = (uint8_t)st;
+    if (wire_u64(section, "us", UINT32_MAX, &us) == RC_PROTO)
+        return bad(d, "us", "is no time");
+    s->sections[d->section].us = (uint32_t)us;
+    enum rc rc = wire_str(section, "error", SIZE_MAX, &text, &n);
+    if (rc == RC_PROTO)
+        return bad(d, "error", "is not text");
+    if (rc == RC_OK)
+        rc = keep_text(d, text, text_cut(text, n, SAMPLE_ERROR), &s->sections[d->section].error);
+    if (rc == RC_NOMEM)
+        return rc;
+    rc = wire_map(section, "data", &data);
+    if (rc == RC_PROTO)
+        return bad(d, "data", "is not a map");
+    return rc == RC_OK ? take_data(d, kinds, &data.root.via.map) : RC_OK;
+}
+
+static enum rc take_head(struct sample *s, const struct wire_map *m, struct err *e)
+{
+    uint64_t hz, page;
+    const char *bad_name = NULL;
+    if (wire_u64(m, "seq", UINT64_MAX, &s->seq) != RC_OK)
+        bad_name = "seq";
+    else if (wire_u64(m, "skipped", UINT64_MAX, &s->skipped) == RC_PROTO)
+        bad_name = "skipped";
+    else if (wire_u64(m, "mono_ns", INT64_MAX, &s->mono_ns) != RC_OK)
+        bad_name = "mono_ns";
+    else if (wire_u64(m, "real_ns", INT64_MAX, &s->real_ns) != RC_OK)
+        bad_name = "real_ns";
+    else if (wire_u64(m, "hz", HZ_MAX, &hz) != RC_OK || hz == 0)
+        bad_name = "hz";
+    else if (wire_u64(m, "page", PAGE_MAX, &page) != RC_OK || page == 0)
+        bad_name = "page";
+    else if (wire_str_to(m, "boot_id", s->boot_id, sizeof s->boot_id) == RC_PROTO)
+        bad_name = "boot_id";
+    if (bad_name != NULL)
+        return err_set(e, RC_PROTO, "sample: %s is missing, of a wrong type or out of range",
+                       bad_name);
+    s->hz = (uint32_t)hz;
+    s->page = (uint32_t)page;
+    return RC_OK;
+}
+
+static enum rc take_all(struct sample *s, const struct wire_map *m, uint32_t kinds, struct err *e)
+{
+    struct decode d = {.s = s, .e = e, .kind = KIND_HOST};
+    struct wire_map sections, section;
+    enum rc rc = take_head(s, m, e);
+    if (rc == RC_OK)
+        rc = new_table(&d, 1);
+    if (rc != RC_OK)
+        return rc;
+    s->tables[KIND_HOST].rows = 1;
+    if (wire_map(m, "sections", &sections) != RC_OK)
+        return err_set(e, RC_PROTO, "sample: sections is missing or not a map");
+    for (int i = 0; rc == RC_OK && i < SECTION_COUNT; i++) {
+        d.section = (enum stats_section)i;
+        enum rc got = wire_map(&sections, section_defs[i].name, &section);
+        if (got == RC_PROTO)
+            return bad(&d, "it", "is not a map");
+        if (got == RC_OK)
+            rc = take_section(&d, kinds, &section);
+    }
+    return rc;
+}
+
+/* The texts in as much memory as they need: samples are kept by the thousand. */
+static void trim(struct sample *s)
+{
+    uint8_t *less = mem_realloc(s->texts.data, s->texts.len);
+    if (less == NULL)
+        return;
+    s->texts.data = less;
+    s->texts.cap = s->texts.len;
+}
+
+enum rc sample_decode(struct sample *s, const void *p, size_t n, uint32_t kinds, struct err *e)
+{
+    struct wire_map m;
+    if (kinds & 1u << KIND_CPU)
+        kinds |= 1u << KIND_FREQ;
+    enum rc rc = wire_open(&m, p, n, e);
+    if (rc != RC_OK)
+        return rc;
+    rc = buf_putc(&s->texts, '\0') == RC_OK ? take_all(s, &m, kinds, e) : err_nomem(e);
+    wire_close(&m);
+    if (rc == RC_OK)
+        trim(s);
+    else
+        sample_fini(s);
+    return rc;
+}

@@ -9,9 +9,15 @@
 
 enum rc where_compile(const char *text, struct where **out, struct err *e)
 {
+    return where_compile_for("--where", text, out, e);
+}
+
+enum rc where_compile_for(const char *option, const char *text, struct where **out, struct err *e)
+{
     struct where *w = mem_calloc(1, sizeof *w);
     if (w == NULL)
         return err_nomem(e);
+    w->option = option;
     arena_init(&w->arena);
     enum rc rc = where_parse(w, text, e);
     if (rc != RC_OK) {
@@ -35,9 +41,13 @@ void where_free(struct where *w)
 /* --- operands of one host -------------------------------------------------------------------- */
 
 struct subject {
+    const struct where *where;
     const struct inventory *inv;
     const struct inv_host *host;
+    const struct where_resolver *resolver; /* or NULL */
     struct value name;
+    struct value space[2]; /* the resolver's, of the two operands that are compared */
+    unsigned used;
 };
 
 static const struct value null_value = {.type = VALUE_NULL};
@@ -50,8 +60,8 @@ static enum rc refuse(const struct subject *s, const struct where_operand *o, co
     value_place_text(place, sizeof place, v);
     str_escape_to(host, sizeof host, s->host->name, strlen(s->host->name), 0);
     str_escape_to(text, sizeof text, o->text, strlen(o->text), 0);
-    return err_set(e, rc, "%s%s--where: %s of host %s %s", place, place[0] != '\0' ? ": " : "",
-                   text, host, what);
+    return err_set(e, rc, "%s%s%s: %s of host %s %s", place, place[0] != '\0' ? ": " : "",
+                   s->where->option, text, host, what);
 }
 
 static enum rc refuse_opaque(const struct subject *s, const struct where_operand *o,
@@ -64,10 +74,16 @@ static enum rc refuse_opaque(const struct subject *s, const struct where_operand
 }
 
 /* WHERE_GROUPS is not a value: group names are walked where they are asked for. */
-static enum rc fetch(const struct subject *s, const struct where_operand *o,
-                     const struct value **out, struct err *e)
+static enum rc fetch(struct subject *s, const struct where_operand *o, const struct value **out,
+                     struct err *e)
 {
     const struct value *v = NULL;
+    if (o->kind == WHERE_VARIABLE && s->resolver != NULL) {
+        enum rc rc =
+            s->resolver->value(s->resolver->user, o->path, &s->space[s->used++ % 2], out, e);
+        if (rc != RC_NOTFOUND)
+            return rc;
+    }
     if (o->kind == WHERE_LITERAL)
         v = o->literal;
     else if (o->kind == WHERE_HOST_NAME)
@@ -283,8 +299,7 @@ static enum rc test_values(const struct subject *s, const struct where_node *n,
     }
 }
 
-static enum rc test_leaf(const struct subject *s, const struct where_node *n, bool *out,
-                         struct err *e)
+static enum rc test_leaf(struct subject *s, const struct where_node *n, bool *out, struct err *e)
 {
     const struct value *a = &null_value, *b = &null_value;
     bool in = n->op == WHERE_IN || n->op == WHERE_NOT_IN;
@@ -302,8 +317,7 @@ static enum rc test_leaf(const struct subject *s, const struct where_node *n, bo
     return rc == RC_OK ? test_values(s, n, a, b, out, e) : rc;
 }
 
-static enum rc evaluate(const struct subject *s, const struct where_node *n, bool *out,
-                        struct err *e)
+static enum rc evaluate(struct subject *s, const struct where_node *n, bool *out, struct err *e)
 {
     for (;;) {
         enum rc rc;
@@ -327,10 +341,37 @@ static enum rc evaluate(const struct subject *s, const struct where_node *n, boo
 enum rc where_test(const struct where *w, const struct inventory *inv, const struct inv_host *h,
                    bool *out, struct err *e)
 {
-    struct subject s = {.inv = inv, .host = h};
+    return where_test_with(w, inv, h, NULL, out, e);
+}
+
+enum rc where_test_with(const struct where *w, const struct inventory *inv,
+                        const struct inv_host *h, const struct where_resolver *r, bool *out,
+                        struct err *e)
+{
+    struct subject s = {.where = w, .inv = inv, .host = h, .resolver = r};
     s.name.type = VALUE_STRING;
     s.name.u.string.data = h->name;
     s.name.u.string.len = strlen(h->name);
     *out = false;
     return evaluate(&s, w->root, out, e);
+}
+
+typedef enum rc name_fn(void *user, const char *const *path, struct err *e);
+
+static enum rc each_name(const struct where_node *n, name_fn *fn, void *user, struct err *e)
+{
+    for (; n->op == WHERE_OR || n->op == WHERE_AND || n->op == WHERE_NOT; n = n->b) {
+        enum rc rc = each_name(n->a, fn, user, e);
+        if (rc != RC_OK || n->op == WHERE_NOT)
+            return rc;
+    }
+    enum rc rc = n->left.kind == WHERE_VARIABLE ? fn(user, n->left.path, e) : RC_OK;
+    if (rc == RC_OK && n->op != WHERE_TRUE && n->right.kind == WHERE_VARIABLE)
+        rc = fn(user, n->right.path, e);
+    return rc;
+}
+
+enum rc where_each_name(const struct where *w, name_fn *fn, void *user, struct err *e)
+{
+    return each_name(w->root, fn, user, e);
 }

@@ -29,6 +29,8 @@ enum { WHERE_MAX_TEXT = 65536, WHERE_MAX_DEPTH = 64 };
 
 /* RC_PARSE with the column, RC_LIMIT, RC_NOMEM. */
 enum rc where_compile(const char *text, struct where **out, struct err *e);
+/* The same for another option that takes this grammar: messages name it ("--filter", borrowed). */
+enum rc where_compile_for(const char *option, const char *text, struct where **out, struct err *e);
 void where_free(struct where *w); /* NULL is fine */
 
 /* RC_OK with *out; RC_PARSE for values that do not compare, RC_OPAQUE for one that we cannot
@@ -36,5 +38,23 @@ void where_free(struct where *w); /* NULL is fine */
  * value's place. */
 enum rc where_test(const struct where *w, const struct inventory *inv, const struct inv_host *h,
                    bool *out, struct err *e);
+
+/* Names that are more than variables. Asked first, for every name but `name` and `groups`. */
+struct where_resolver {
+    /* path: the name cut at its dots, NULL at the end. RC_OK with *out (into `space`, or what lives
+     * until where_test_with returns); RC_NOTFOUND: no name of ours, a variable then. */
+    enum rc (*value)(void *user, const char *const *path, struct value *space,
+                     const struct value **out, struct err *e);
+    void *user;
+};
+/* inv may be NULL when the resolver knows every name. */
+enum rc where_test_with(const struct where *w, const struct inventory *inv,
+                        const struct inv_host *h, const struct where_resolver *r, bool *out,
+                        struct err *e);
+/* Calls fn with each name of the expression that is neither `name` nor `groups`, in no order, until
+ * it fails; returns what it returned. */
+enum rc where_each_name(const struct where *w,
+                        enum rc (*fn)(void *user, const char *const *path, struct err *e),
+                        void *user, struct err *e);
 
 #endif

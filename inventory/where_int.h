@@ -46,6 +46,7 @@ struct where_node {
 };
 
 struct where {
+    const char *option; /* "--where": for messages */
     struct arena arena; /* nodes and literals */
     struct where_node *root;
     struct where_node *regexes; /* all nodes that own one */

@@ -31,8 +31,8 @@ static enum rc fail(const struct parse *p, size_t at, const char *msg)
     char shown[96];
     size_t n = strlen(p->text);
     str_escape_to(shown, sizeof shown, p->text, n < 60 ? n : 60, 0);
-    return err_set(p->e, RC_PARSE, "--where '%s%s' column %zu: %s", shown, n > 60 ? "..." : "",
-                   at + 1, msg);
+    return err_set(p->e, RC_PARSE, "%s '%s%s' column %zu: %s", p->w->option, shown,
+                   n > 60 ? "..." : "", at + 1, msg);
 }
 
 static bool is_digit(char c)
@@ -242,7 +242,7 @@ static enum rc list_value(struct parse *p, const struct value **out)
     const struct value **items = NULL;
     size_t count = 0, cap = 0;
     if (++p->depth > WHERE_MAX_DEPTH)
-        return err_set(p->e, RC_LIMIT, "--where: more than %d levels", WHERE_MAX_DEPTH);
+        return err_set(p->e, RC_LIMIT, "%s: more than %d levels", p->w->option, WHERE_MAX_DEPTH);
     struct value *v = new_value(p, VALUE_LIST);
     enum rc rc = v != NULL ? next(p) : RC_NOMEM;
     if (rc == RC_OK)
@@ -384,7 +384,7 @@ static enum rc or_expr(struct parse *p, struct where_node **out);
 static enum rc unary(struct parse *p, struct where_node **out)
 {
     if (++p->depth > WHERE_MAX_DEPTH)
-        return err_set(p->e, RC_LIMIT, "--where: more than %d levels", WHERE_MAX_DEPTH);
+        return err_set(p->e, RC_LIMIT, "%s: more than %d levels", p->w->option, WHERE_MAX_DEPTH);
     enum rc rc;
     if (is(p, T_NAME, "not")) {
         struct where_node *n = new_node(p, WHERE_NOT);
@@ -440,7 +440,7 @@ enum rc where_parse(struct where *w, const char *text, struct err *e)
 {
     struct parse p = {.w = w, .text = text, .e = e};
     if (strlen(text) > WHERE_MAX_TEXT)
-        return err_set(e, RC_LIMIT, "--where: more than 64 KiB");
+        return err_set(e, RC_LIMIT, "%s: more than 64 KiB", w->option);
     enum rc rc = next(&p);
     if (rc == RC_OK)
         rc = or_expr(&p, &w->root);

@@ -229,6 +229,81 @@ static void test_grammar(void **state)
     check("port == nan", false); /* a variable of that name, not set */
 }
 
+/* A resolver that knows disk.percent, mount and nothing else. */
+static enum rc know(void *user, const char *const *path, struct value *space,
+                    const struct value **out, struct err *e)
+{
+    if (*(bool *)user)
+        return err_set(e, RC_LIMIT, "asked %s", path[0]);
+    if (strcmp(path[0], "disk") == 0 && path[1] != NULL && strcmp(path[1], "percent") == 0)
+        *space = (struct value){.type = VALUE_FLOAT, .u.real = 91.5};
+    else if (strcmp(path[0], "role") == 0)
+        *space = (struct value){.type = VALUE_STRING, .u.string = {"/srv", 4}};
+    else
+        return RC_NOTFOUND;
+    *out = space;
+    return RC_OK;
+}
+
+static enum rc count_name(void *user, const char *const *path, struct err *e)
+{
+    char(*seen)[64] = user;
+    strcat(*seen, path[0]);
+    strcat(*seen, path[1] != NULL ? "." : " ");
+    return strcmp(path[0], "stop") == 0 ? err_set(e, RC_USAGE, "no") : RC_OK;
+}
+
+static void test_resolver(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool want;
+    } rows[] = {
+        {"disk.percent > 85", true},
+        {"disk.percent > port", false}, /* figures and variables together */
+        {"role == '/srv'", true},       /* the resolver wins */
+        {"disk.percent == disk.percent and port == 8080", true},
+        {"role != disk.percent", true},
+        {"disk.other == null", true},
+        {"name == 'web1' and 'web' in groups", true},
+    };
+    bool fails = false, yes;
+    struct err e = {0};
+    struct where_resolver r = {.value = know, .user = &fails};
+    struct where *w = NULL;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(where_compile_for("--filter", rows[i].text, &w, &e), RC_OK);
+        assert_int_equal(where_test_with(w, inv, host, &r, &yes, &e), RC_OK);
+        if (yes != rows[i].want)
+            fail_msg("%s", rows[i].text);
+        where_free(w);
+    }
+    assert_int_equal(where_compile_for("--filter", "x > 'a' or x > 1", &w, &e), RC_OK);
+    fails = true;
+    assert_int_equal(where_test_with(w, inv, host, &r, &yes, &e), RC_LIMIT);
+    assert_string_equal(e.msg, "asked x");
+    where_free(w);
+    fails = false;
+    assert_int_equal(where_compile_for("--filter", "disk.percent > 'a'", &w, &e), RC_OK);
+    assert_int_equal(where_test_with(w, inv, host, &r, &yes, &e), RC_PARSE);
+    assert_memory_equal(e.msg, "--filter: disk.percent of host web1 does not compare", 51);
+    where_free(w);
+    assert_int_equal(where_compile_for("--filter", "a ==", &w, &e), RC_PARSE);
+    assert_memory_equal(e.msg, "--filter 'a ==' column 5", 24);
+
+    char seen[64] = "";
+    assert_int_equal(where_compile("not (a.b > 1 or c) and 3 < d or name == 'x'", &w, &e), RC_OK);
+    assert_int_equal(where_each_name(w, count_name, &seen, &e), RC_OK);
+    assert_string_equal(seen, "a.c d ");
+    where_free(w);
+    seen[0] = '\0';
+    assert_int_equal(where_compile("a == stop or b", &w, &e), RC_OK);
+    assert_int_equal(where_each_name(w, count_name, &seen, &e), RC_USAGE);
+    assert_string_equal(seen, "a stop ");
+    where_free(w);
+}
+
 static void test_bounds(void **state)
 {
     (void)state;
@@ -291,6 +366,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_regex, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kinds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_grammar, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_resolver, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
     };

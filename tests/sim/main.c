@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "tests/sim/agent.h"
 #include "tests/sim/files.h"
 #include "tests/sim/listen.h"
 #include "tests/sim/peer.h"
@@ -121,7 +122,8 @@ static int serve(unsigned process, bool is_first)
     server.freed = on_freed;
     server.binds = mem_calloc(o->host_keys + 1u, sizeof(ssh_bind));
     doors = mem_calloc(listeners.per_process, sizeof *doors);
-    if (server.binds == NULL || doors == NULL || uv_loop_init(&server.loop) != 0) {
+    if (!sim_agents_open(o) || server.binds == NULL || doors == NULL ||
+        uv_loop_init(&server.loop) != 0) {
         fprintf(stderr, "muster-sim: out of memory\n");
         return 1;
     }

@@ -30,6 +30,7 @@ static const char help[] =
     "  --auth publickey|none  none: a login without a key is good too (publickey)\n"
     "  --authorized-key FILE  only this public key may log in (any key)\n"
     "  --listeners one|each   one for all hosts, or one for each address (one)\n"
+    "  --agent-root DIR       the hosts' agents read DIR/proc and DIR/sys (this machine's)\n"
     "files to write before it listens:\n"
     "  --inventory FILE       for muster -i\n"
     "  --known-hosts FILE     the hosts' keys\n"
@@ -103,7 +104,18 @@ static enum rc set_u32(uint32_t *out, const char *arg, uint32_t min, uint32_t ma
 }
 
 enum { HOSTS = 1, BASE, PORT, PREFIX, SEED, PROCESSES, LATENCY, FAULT, FLOOD, REKEY, HOST_KEYS };
-enum { USER = 20, AUTH, AUTHORIZED, LISTENERS, INVENTORY, KNOWN_HOSTS, USER_KEY, TARGETS, EXPECT };
+enum {
+    USER = 20,
+    AUTH,
+    AUTHORIZED,
+    LISTENERS,
+    INVENTORY,
+    KNOWN_HOSTS,
+    USER_KEY,
+    TARGETS,
+    EXPECT,
+    AGENT_ROOT
+};
 
 static enum rc set_number(struct options *o, int c, const char *arg, struct err *e)
 {
@@ -137,6 +149,7 @@ static enum rc set_one(struct options *o, int c, const char *arg, struct err *e)
     case LISTENERS: return set_choice(&o->one_each, arg, "one", "each", e);
     case PREFIX: o->prefix = arg; return RC_OK;
     case USER: o->user = arg; return RC_OK;
+    case AGENT_ROOT: o->agent_root = arg; return RC_OK;
     case AUTHORIZED: o->authorized = arg; return RC_OK;
     case INVENTORY: o->inventory = arg; return RC_OK;
     case KNOWN_HOSTS: o->known_hosts = arg; return RC_OK;
@@ -168,6 +181,7 @@ static const struct option table[] = {
     {"known-hosts", 1, NULL, KNOWN_HOSTS},
     {"targets", 1, NULL, TARGETS},
     {"expect", 1, NULL, EXPECT},
+    {"agent-root", 1, NULL, AGENT_ROOT},
     {"help", 0, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };

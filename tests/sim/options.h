@@ -20,6 +20,7 @@ struct options {
     bool auth_none;       /* a login without a key is good too */
     bool one_each;        /* a listener for each address, even where one would do */
     const char *prefix, *user;
+    const char *agent_root; /* in front of /proc and /sys for the hosts' agents; NULL: none */
     const char *authorized; /* a public key; NULL: any key may log in */
     const char *inventory, *known_hosts, *expect, *targets, *user_key; /* files to write, or NULL */
     struct share faults[FAULT_COUNT];

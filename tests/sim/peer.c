@@ -11,17 +11,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
+#include "tests/sim/agent.h"
 #include "tests/sim/keys.h"
 
 enum {
-    READ = 4096,       /* most that libssh reads in a pass */
-    PASSES = 16,       /* in a row */
-    WRITE = 16 * 1024, /* in one packet or a few */
-    WRITES = 16,       /* in a row, then others have their turn */
-    SLOW_MS = 100,     /* between the passes of a slow reader */
-    CAT_MAX = 8 << 20, /* that a `cat` holds of what its client does not read */
-    POLITE = 4,        /* libssh makes the socket blocking in one of the first */
+    READ = 4096,              /* most that libssh reads in a pass */
+    PASSES = 16,              /* in a row */
+    WRITE = 16 * 1024,        /* in one packet or a few */
+    WRITES = 16,              /* in a row, then others have their turn */
+    SLOW_MS = 100,            /* between the passes of a slow reader */
+    AGENT_WAITS = 512 * 1024, /* input that the agent has not read yet */
+    CAT_MAX = 8 << 20,        /* that a `cat` holds of what its client does not read */
+    POLITE = 4,               /* libssh makes the socket blocking in one of the first */
 };
 
 static void pump(struct peer *p, int passes);
@@ -37,6 +40,7 @@ static void on_handle_closed(uv_handle_t *handle)
         command_fini(&p->command);
     mem_free(p->line);
     buf_fini(&p->input);
+    serve_free(p->agent);
     mem_free(p);
 }
 
@@ -148,6 +152,10 @@ static int on_data(ssh_session ssh, ssh_channel channel, void *data, uint32_t le
 {
     (void)ssh, (void)channel, (void)is_stderr;
     struct peer *p = user;
+    if (p->agent != NULL && p->input.len + len > AGENT_WAITS)
+        snprintf(p->signal, sizeof p->signal, "XFSZ");
+    else if (p->agent != NULL && buf_append(&p->input, data, len) != RC_OK)
+        snprintf(p->signal, sizeof p->signal, "KILL");
     if (p->catting && buf_append(&p->input, data, len) != RC_OK)
         snprintf(p->signal, sizeof p->signal, "XFSZ"); /* a client that writes and never reads */
     return (int)len;
@@ -263,6 +271,52 @@ static bool write_pending(struct peer *p)
     return !p->catting;
 }
 
+/* What the agent has read of its input goes; what there is no room for waits. */
+static void feed_agent(struct peer *p, uint64_t now)
+{
+    size_t room = serve_room(p->agent), n = p->input.len < room ? p->input.len : room;
+    if (n > 0) {
+        serve_feed(p->agent, p->input.data, n, now);
+        buf_consume(&p->input, n);
+    }
+    if (p->input.len == 0)
+        buf_fini(&p->input);
+    if (p->eof && p->input.len == 0)
+        serve_eof(p->agent, now);
+}
+
+/* false: more of it waits for the client's window or for the socket. */
+static bool write_agent(struct peer *p)
+{
+    const void *from;
+    for (size_t n; (n = serve_output(p->agent, &from)) > 0;) {
+        uint32_t most = ssh_channel_window_size(p->channel);
+        most = most < WRITE ? most : WRITE;
+        if (most == 0 || (ssh_get_status(p->ssh) & SSH_WRITE_PENDING) != 0)
+            return false;
+        int went = ssh_channel_write(p->channel, from, n < most ? (uint32_t)n : most);
+        if (went <= 0 || is_dead(p))
+            return false;
+        serve_wrote(p->agent, (size_t)went);
+    }
+    return true;
+}
+
+/* A turn of the agent, which ends as a program would: 0, or 3 for a client that broke the protocol.
+ */
+static void turn_agent(struct peer *p)
+{
+    uint64_t now = clock_ms();
+    feed_agent(p, now);
+    serve_turn(p->agent, NULL, now);
+    bool written = write_agent(p);
+    uint64_t at = serve_wake_at(p->agent);
+    if (written && serve_finished(p->agent))
+        answer(p, serve_result(p->agent) == RC_PROTO ? 3 : 0);
+    else if (at != UINT64_MAX)
+        uv_timer_start(&p->nap, on_nap_over, at > now ? at - now : 1, 0);
+}
+
 static void start_step(struct peer *p)
 {
     const struct command_step *step = command_next(&p->command);
@@ -287,6 +341,7 @@ static void start_step(struct peer *p)
 static void start_command(struct peer *p)
 {
     p->started = p->running = true;
+    p->agent = sim_agent_start(p->line, p->host);
     if (!command_init(&p->command, p->line))
         answer(p, 125);
     if (p->fault == FAULT_FLOOD || p->fault == FAULT_REKEY)
@@ -309,6 +364,8 @@ static void forget_channel(struct peer *p)
     p->started = p->running = p->napping = p->text_pending = p->more = false;
     p->answered = p->closing = p->closed = false;
     p->catting = p->eof = false;
+    serve_free(p->agent);
+    p->agent = NULL;
     buf_fini(&p->input);
     p->input_done = 0;
 }
@@ -321,6 +378,10 @@ static void advance(struct peer *p)
     while (p->running && !p->closed) {
         if (p->signal[0] != '\0') {
             answer(p, 0);
+            break;
+        }
+        if (p->agent != NULL) {
+            turn_agent(p);
             break;
         }
         if (!write_pending(p) || p->napping)

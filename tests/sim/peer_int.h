@@ -4,6 +4,7 @@
 
 #include <libssh/callbacks.h>
 
+#include "agent/serve.h"
 #include "tests/sim/command.h"
 #include "tests/sim/peer.h"
 
@@ -21,15 +22,16 @@ struct peer {
     struct ssh_channel_callbacks_struct channel_callbacks;
     struct ssh_counter_struct counter;
     struct command command;
-    char *line;        /* the request; NULL while there is none */
-    uint64_t flood;    /* bytes still to write */
-    size_t text_done;  /* of the step's text */
-    bool text_pending; /* the step's text is being written */
-    struct buf input;  /* of a `cat`, not yet written back */
-    size_t input_done; /* of it */
-    bool catting, eof; /* a `cat` runs; standard input has ended */
-    char signal[16];   /* what the command shall end by, "" */
-    int polite;        /* passes after which the socket is still made non-blocking */
+    char *line;          /* the request; NULL while there is none */
+    uint64_t flood;      /* bytes still to write */
+    size_t text_done;    /* of the step's text */
+    bool text_pending;   /* the step's text is being written */
+    struct buf input;    /* of a `cat`, not yet written back */
+    size_t input_done;   /* of it */
+    bool catting, eof;   /* a `cat` runs; standard input has ended */
+    struct serve *agent; /* in place of a command; NULL: none */
+    char signal[16];     /* what the command shall end by, "" */
+    int polite;          /* passes after which the socket is still made non-blocking */
     bool started, running, napping, stalled, waiting, disconnect, more;
     bool answered, closing, closed, gone;
 };

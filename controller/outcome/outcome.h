@@ -172,6 +172,8 @@ enum retry_class {
       "what came from the host is not what the agent says")                                        \
     X(PROBLEM_AGENT_VERSION, "agent-version", STATUS_RESOURCE, RETRY_NEVER,                        \
       "the host's agent speaks no version of the protocol that we speak")                          \
+    X(PROBLEM_AGENT_REFUSED, "agent-refused", STATUS_RESOURCE, RETRY_NEVER,                        \
+      "the agent on the host does not do what was asked: its role, its version, or no such job")   \
     X(PROBLEM_AGENT_DIED, "agent-died", STATUS_LOST, RETRY_NEVER,                                  \
       "the agent ended by itself: killed, or a defect of its own")                                 \
     X(PROBLEM_AGENT_SILENT, "agent-silent", STATUS_LOST, RETRY_NEVER,                              \

@@ -33,6 +33,7 @@ struct run_host {
     bool sent;        /* its first command has gone out: the machine's clocks run */
     bool over;        /* closed or failed was heard: the job is to end */
     bool ends_input;  /* once the queue is empty */
+    bool asked;       /* a request was made */
     bool judged;      /* verdict is the outcome, whatever becomes of the connection */
     struct outcome verdict;
     struct session_command first; /* what remote_start ordered; the text is ours */
@@ -183,6 +184,7 @@ static void on_failed(void *user, const struct remote_failure *f)
     outcome_init(&o);
     o.problem = f->problem;
     o.phase = f->phase;
+    o.sent = h->asked;
     snprintf(o.detail, sizeof o.detail, "%s", f->detail);
     judge(h, &o);
     end_job(h);
@@ -206,9 +208,16 @@ static const struct remote_ops remote_ops = {.exec = do_exec,
 
 /* ---- for the plan ---- */
 
+struct attempt *run_host_attempt(const struct run_host *h)
+{
+    return h->a;
+}
+
 enum rc run_host_request(struct run_host *h, const void *map, size_t n, uint64_t *id)
 {
-    return remote_request(h->remote, clock_ms(), map, n, id);
+    enum rc rc = remote_request(h->remote, clock_ms(), map, n, id);
+    h->asked |= rc == RC_OK;
+    return rc;
 }
 
 void run_host_consumed(struct run_host *h, uint64_t id, size_t n)
@@ -351,7 +360,8 @@ bool agents_cancel(struct attempt *a, enum problem why)
     o.problem = why;
     o.phase = PHASE_RUN;
     judge(h, &o);
-    remote_close(h->remote, clock_ms());
+    if (agent_of(h)->cancel == NULL || !agent_of(h)->cancel(agent_of(h)->user, a->target, h))
+        remote_close(h->remote, clock_ms());
     return true;
 }
 
@@ -360,13 +370,14 @@ bool agents_cancel(struct attempt *a, enum problem why)
 void agents_settle(struct attempt *a, struct outcome *o)
 {
     struct run_host *h = a->host;
-    if (h != NULL && h->judged) {
-        bool sent = o->sent;
+    if (h != NULL && h->judged)
         *o = h->verdict;
-        o->sent = sent;
-    } else if (h != NULL && o->problem == PROBLEM_NONE) {
+    else if (h != NULL && o->problem == PROBLEM_NONE)
         o->problem = PROBLEM_CANCELLED; /* closed before anybody was content */
-    }
+    else if (h != NULL && !h->asked && o->problem == PROBLEM_CONNECTION_LOST)
+        o->problem = PROBLEM_CONNECTION_RESET; /* nothing that was asked for had been sent */
+    if (h != NULL && !h->asked)
+        o->sent = false;
     agents_drop(a);
 }
 

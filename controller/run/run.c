@@ -311,7 +311,7 @@ static enum rc open_output(struct run *r, struct err *e)
     const struct options *o = r->options;
     struct output_opts opts = o->output;
     bool scan = r->plan->scan != NULL;
-    if (scan || r->plan->agent != NULL)
+    if (scan || (r->plan->agent != NULL && !r->plan->agent->commands))
         opts.mode = OUTPUT_NONE; /* a summary only */
     snprintf(r->retry_hint, sizeof r->retry_hint, "muster retry %s", record_id(r->record));
     r->about = (struct output_run){

@@ -46,6 +46,7 @@ struct run_agent {
     const char *const *dirs; /* further places for it on the hosts */
     size_t dir_count;
     uint64_t ping_ms; /* 0: the default */
+    bool commands;    /* what it does are commands: shown and recorded as such */
     void *user;
     /* Requests may be made. Comes again when an agent that died was started anew. */
     void (*ready)(void *user, uint32_t target, struct run_host *h,
@@ -58,6 +59,9 @@ struct run_agent {
     void (*room)(void *user, uint32_t target, struct run_host *h, uint64_t id); /* may be NULL */
     void (*end)(void *user, uint32_t target, struct run_host *h, uint64_t id,
                 const struct remote_end *end);
+    /* The run is cancelled. true: what was asked for is being ended, and run_host_finish follows;
+     * false, or NULL: the conversation is ended as it is. */
+    bool (*cancel)(void *user, uint32_t target, struct run_host *h);
     void (*ended)(void *user, uint32_t target, const struct outcome *o, const char *address);
     void (*tick)(void *user, uint64_t now_ms); /* ten times a second; may be NULL */
     /* All have ended, the loop is gone: before the summary. May be NULL. */

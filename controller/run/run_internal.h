@@ -75,8 +75,11 @@ struct attempt {
     uint64_t sign_ms;     /* since when it waits for the agent; 0 */
     uint64_t sign_job;    /* with sign_ms */
     struct attempt *prev, *next; /* in the run's list of what runs, oldest first */
-    struct run_host *host;       /* with plan->agent, while a worker has its job */
-    struct mask_stream held[2];  /* output that may be the beginning of a secret */
+    uint64_t request;            /* through.c: its request of the agent; 0: not yet made */
+    size_t fed;                  /* of the run's input */
+    bool fed_all;
+    struct run_host *host;      /* with plan->agent, while a worker has its job */
+    struct mask_stream held[2]; /* output that may be the beginning of a secret */
 };
 
 struct pending_event {
@@ -192,6 +195,8 @@ bool fallback_serves(const struct run *r, const struct attempt *a,
 
 /* The end of an attempt that fallback_serves sent there. */
 void fallback_settle(const struct attempt *a, struct outcome *o);
+
+struct attempt *run_host_attempt(const struct run_host *h);
 
 /* agents.c: all do nothing in a run without plan->agent. */
 enum rc agents_open(struct run *r, struct err *e); /* gives the workers the agents' files */

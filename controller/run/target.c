@@ -195,14 +195,14 @@ static enum rc read_key(struct target *t, const struct inventory *inv, struct ke
 }
 
 /* The text of a variable that is a password, into the secrets. */
-static enum rc add_password(struct target *t, const struct value *v, struct secrets *secrets,
+static enum rc add_password(const struct value *v, struct secrets *secrets, uint32_t *id,
                             struct err *e)
 {
     struct buf b;
     buf_init(&b, SECRETS_MAX_TEXT + 1);
     enum rc rc = value_text(v, &b, e);
     if (rc == RC_OK && b.len > 0)
-        rc = secrets_add(secrets, b.data, b.len, &t->password, e);
+        rc = secrets_add(secrets, b.data, b.len, id, e);
     buf_wipe(&b);
     return rc;
 }
@@ -220,7 +220,7 @@ static enum rc read_password(struct target *t, const struct target_defaults *d,
     if (rc == RC_OK && (v == NULL || v->type == VALUE_NULL))
         return RC_OK;
     if (rc == RC_OK)
-        rc = add_password(t, v, d->secrets, &e);
+        rc = add_password(v, d->secrets, &t->password, &e);
     t->clear = rc == RC_OK && v != &opened ? v : NULL;
     if (rc == RC_OK || rc == RC_NOMEM)
         return rc;
@@ -229,6 +229,26 @@ static enum rc read_password(struct target *t, const struct target_defaults *d,
         return mark_bad(t, arena, "its password: %s", e.msg);
     t->no_password = arena_strdup(arena, e.msg);
     return t->no_password != NULL ? RC_OK : RC_NOMEM;
+}
+
+/* ansible_become_password. One that cannot be read matters: sudo may ask for it, and there is but
+ * one attempt. */
+static enum rc read_become_password(struct target *t, const struct target_defaults *d,
+                                    const struct inventory *inv, struct arena *arena)
+{
+    struct err e = {0};
+    struct value opened;
+    const struct value *v;
+    t->become_password = d->become_password;
+    if (!d->becomes || d->secrets == NULL || d->become_password != 0 || t->host == NULL)
+        return RC_OK;
+    enum rc rc = inventory_host_conn_open(inv, t->host, "become_password", &opened, &v, &e);
+    if (rc == RC_OK && v != NULL && v->type != VALUE_NULL)
+        rc = add_password(v, d->secrets, &t->become_password, &e);
+    if (rc == RC_OK && t->become_password != 0 && v != &opened && t->clear == NULL)
+        t->clear = v;
+    return rc == RC_OK || rc == RC_NOMEM ? rc
+                                         : mark_bad(t, arena, "its become password: %s", e.msg);
 }
 
 /* A host that is not reached over SSH must be said, not dialled anyway. */
@@ -307,6 +327,8 @@ enum rc target_init_named(struct target *t, const struct target_defaults *d,
         rc = read_key(t, inv, keys, arena);
     if (rc == RC_OK && t->bad == NULL)
         rc = read_password(t, d, inv, arena);
+    if (rc == RC_OK && t->bad == NULL)
+        rc = read_become_password(t, d, inv, arena);
     if (rc == RC_OK && t->bad == NULL)
         rc = refuse_unsupported(t, inv, arena);
     const char *alias = d->host_key_alias;

@@ -43,6 +43,7 @@ struct target {
     uint8_t keys[SESSION_MAX_KEYS];
     uint32_t password;          /* number in the secrets; 0: none */
     const struct value *clear;  /* what holds it, where that is clear text, or NULL */
+    uint32_t become_password;   /* likewise, for --become */
     const char *no_password;    /* why it could not be read; matters where no key is enough */
     bool alias;                 /* key_name is an alias: looked up without the port, as ssh does */
     bool legacy;                /* old algorithms are offered too: ssh_config asks for them */
@@ -68,6 +69,8 @@ struct target_defaults {
     bool keys_given;
     struct secrets *secrets;    /* gets what variables hold; NULL: nobody logs in, none are read */
     uint32_t password;          /* --ask-pass, in secrets; 0: the inventory's */
+    bool becomes;               /* --become: what it needs is read too */
+    uint32_t become_password;   /* --ask-become-pass, in secrets; 0: the inventory's */
     const char *host_key_alias; /* -O HostKeyAlias, or NULL */
     struct target_config *config; /* ssh_config, or NULL */
 };

@@ -116,7 +116,8 @@ static enum rc turn(struct loop *l, struct err *e)
     struct pollfd fds[2 + SERVE_MAX_FDS];
     struct timespec ts;
     size_t n = 2 + serve_fds(l->s, fds + 2);
-    fds[0] = (struct pollfd){serve_room(l->s) > 0 ? l->in : -1, POLLIN, 0};
+    bool wants_input = serve_room(l->s) > 0;
+    fds[0] = (struct pollfd){l->in, wants_input ? POLLIN : POLLRDHUP, 0};
     fds[1] = (struct pollfd){l->out, has_output(l) ? POLLOUT : 0, 0};
     if (ppoll(fds, n, wait_for(l, &ts), &l->while_waiting) < 0) {
         if (errno != EINTR)
@@ -124,8 +125,10 @@ static enum rc turn(struct loop *l, struct err *e)
         for (size_t i = 0; i < n; i++)
             fds[i].revents = 0;
     }
-    if (fds[0].revents != 0)
+    if (fds[0].revents != 0 && wants_input)
         take_input(l);
+    else if (fds[0].revents != 0)
+        input_over(l); /* hung up behind what we would not read: nobody waits for the answers */
     if (l->out >= 0 && (fds[1].revents & (POLLERR | POLLNVAL)) != 0)
         output_over(l);
     if (told_to_leave)

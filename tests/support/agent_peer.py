@@ -84,12 +84,14 @@ class AgentProcess:
             if f is not None and not f.closed:
                 f.close()
 
+    def left(self):
+        return max(self.dead_line - time.monotonic(), 1)
+
     # ---- bytes ----
 
     def more(self):
         """Waits for bytes and keeps them. Ended at the end of output."""
-        left = self.dead_line - time.monotonic()
-        if not select.select([self.process.stdout], [], [], max(left, 0))[0]:
+        if not select.select([self.process.stdout], [], [], self.left())[0]:
             raise TimeoutError(f'nothing from the agent in {LIMIT} s')
         got = os.read(self.process.stdout.fileno(), 65536)
         if not got:
@@ -175,7 +177,7 @@ class AgentProcess:
                 self.more()
         except Ended:
             pass
-        return self.process.wait(max(self.dead_line - time.monotonic(), 1))
+        return self.process.wait(self.left())
 
     def stderr(self):
         return self.process.stderr.read().decode(errors='replace')

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ASK_CHILDREN = 4 };
+enum { ASK_CHILDREN = 8 };
 
 struct ask_figures {
     uint64_t frsize, blocks, bfree, bavail, files, ffree;

@@ -101,7 +101,7 @@ static void of_session(struct sample *s, struct rows *t, const char *path)
 {
     struct span rest, line, key, user = {0}, tty = {"", 0}, host = {"", 0};
     uint64_t started = 0, leader = 0;
-    bool person = true;
+    bool person = true, closing = false;
     if (core_read(s->c, &s->c->file, path, &rest) != 0)
         return;
     while (span_line(&rest, &line)) {
@@ -119,10 +119,10 @@ static void of_session(struct sample *s, struct rows *t, const char *path)
             (void)span_u64(line, &started);
         else if (span_is(key, "CLASS"))
             person = span_starts(line, "user");
-        else if (span_is(key, "STATE") && span_is(line, "closing"))
-            person = false;
+        else if (span_is(key, "STATE"))
+            closing = span_is(line, "closing");
     }
-    if (user.p != NULL && person && leader <= INT32_MAX)
+    if (user.p != NULL && person && !closing && leader <= INT32_MAX)
         write_user(s, t, user, tty, host, started / 1000000, (int64_t)leader);
 }
 
@@ -155,7 +155,7 @@ void section_users(struct sample *s)
     }
     rows_close(s, &t);
     if (sys != 0) {
-        section_fail(s, sys, "neither utmp nor logind's sessions");
+        section_fail(s, sys, sys == ENOENT ? "neither utmp nor logind's sessions" : source);
         source = "none";
     }
     emit_text(s, "source", span_of(source));

@@ -203,6 +203,12 @@ static inline const msgpack_object *fx_at(const struct fx *f, const char *path)
     return o;
 }
 
+static inline bool fx_near(double a, double b)
+{
+    double d = a > b ? a - b : b - a, size = b < 0 ? -b : b;
+    return d <= 1e-9 * (1 + size);
+}
+
 static inline bool fx_is_text(const msgpack_object *o, const char *text)
 {
     return o != NULL && o->type == MSGPACK_OBJECT_STR && o->via.str.size == strlen(text) &&
@@ -228,7 +234,7 @@ static inline double fx_number(const msgpack_object *o)
         if (fx_at(f, path) == NULL)                                                                \
             fail_msg("no %s", path);                                                               \
         double fx_got = fx_number(fx_at(f, path)), fx_want = (double)(v);                          \
-        if (fx_got < fx_want - 1e-9 * (1 + fx_want) || fx_got > fx_want + 1e-9 * (1 + fx_want))    \
+        if (!fx_near(fx_got, fx_want))                                                             \
             fail_msg("%s: %.17g, not %.17g", path, fx_got, fx_want);                               \
     } while (0)
 
@@ -269,7 +275,7 @@ static inline const msgpack_object *fx_cell(const struct fx *f, const char *tabl
 #define fx_cell_is(f, table, row, col, v)                                                          \
     do {                                                                                           \
         double fx_got = fx_number(fx_cell(f, table, row, col)), fx_want = (double)(v);             \
-        if (fx_got < fx_want - 1e-9 * (1 + fx_want) || fx_got > fx_want + 1e-9 * (1 + fx_want))    \
+        if (!fx_near(fx_got, fx_want))                                                             \
             fail_msg("%s[%zu].%s: %.17g, not %.17g", table, (size_t)(row), col, fx_got, fx_want);  \
     } while (0)
 

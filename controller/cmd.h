@@ -14,11 +14,12 @@ int cmd_show(struct options *o);
 int cmd_retry(struct options *o);
 int cmd_vault(struct options *o);
 int cmd_keyscan(struct options *o);
+int cmd_stats(struct options *o);
 
 /* Shows an error once: "muster: MESSAGE" on stderr; returns the exit code for it (1). */
 int cmd_fail(const struct err *e);
 
-/* Worker processes where --workers does not say: one per core, at least two. (cmd_run.c) */
+/* Worker processes where --workers does not say: one per core, at least two. (plan.c) */
 unsigned cmd_worker_count(void);
 
 /* -i, -w and the default places: loads the inventory and finishes it. (controller/select.c) */

@@ -104,6 +104,9 @@ static const char *verb_words(enum verb v)
     case VERB_KEYSCAN:
         return "Logs in nowhere. Shows what is new, known, changed and revoked, and asks once\n"
                "before new keys are recorded.\n";
+    case VERB_STATS:
+        return "Logs in and shows figures of each host, taken by muster's agent; docs/stats.md\n"
+               "lists them. Nothing is installed, nothing on the host is changed.\n";
     default: return "";
     }
 }

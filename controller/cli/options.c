@@ -189,7 +189,7 @@ static enum rc check_dashes(int argc, char **argv, int first, bool *asks_help, s
 
 static bool takes_pattern(enum verb v)
 {
-    return v == VERB_RUN || v == VERB_KEYSCAN;
+    return v == VERB_RUN || v == VERB_KEYSCAN || v == VERB_STATS;
 }
 
 static enum rc take_word(struct options *o, const char *value, struct err *e)
@@ -323,6 +323,8 @@ static enum rc check_together(struct options *o, struct err *e)
         return vault_words_settle(o, e);
     if (o->verb == VERB_KEYSCAN)
         return keyscan_settle(o, e);
+    if (o->verb == VERB_STATS)
+        return stats_settle(o, e);
     if (o->verb == VERB_RETRY && o->pattern == NULL)
         return err_set(e, RC_USAGE, "which run? muster retry last, or an id of muster history");
     if (o->verb == VERB_SHOW && o->pattern == NULL)
@@ -334,9 +336,9 @@ void options_terminal(struct options *o, bool out_tty, bool err_tty,
                       const char *(*env_get)(const char *name))
 {
     if (!o->output_set)
-        o->output.mode = o->verb == VERB_HISTORY           ? OUTPUT_TABLE
-                         : out_tty || o->verb == VERB_SHOW ? OUTPUT_GROUP
-                                                           : OUTPUT_STREAM;
+        o->output.mode = o->verb == VERB_HISTORY || o->verb == VERB_STATS ? OUTPUT_TABLE
+                         : out_tty || o->verb == VERB_SHOW                ? OUTPUT_GROUP
+                                                                          : OUTPUT_STREAM;
     const char *no = env_get("NO_COLOR"), *force = env_get("CLICOLOR_FORCE"),
                *cli = env_get("CLICOLOR"), *term = env_get("TERM");
     enum tri color = o->color;
@@ -367,11 +369,11 @@ static enum rc unknown_verb(const char *word, struct err *e)
     }
     if (best != NULL)
         return err_set(e, RC_USAGE, "unknown verb '%.40s'; did you mean 'muster %s'?", word, best);
-    return err_set(
-        e, RC_USAGE,
-        "unknown verb '%.40s'; muster run, hosts, history, show, retry, vault, keyscan or help "
-        "(to run a command: muster run PATTERN -- %.40s)",
-        word, word);
+    return err_set(e, RC_USAGE,
+                   "unknown verb '%.40s'; muster run, hosts, history, show, retry, vault, keyscan, "
+                   "stats or help "
+                   "(to run a command: muster run PATTERN -- %.40s)",
+                   word, word);
 }
 
 static enum rc text_ready(struct options *o, enum verb verb, enum rc rc, struct err *e)
@@ -410,9 +412,10 @@ static enum rc take_first(struct options *o, int argc, char **argv, bool *done, 
 {
     *done = true;
     if (argc < 2)
-        return err_set(e, RC_USAGE,
-                       "which verb? run, hosts, history, show, retry, vault, keyscan or help; "
-                       "try: muster run PATTERN -- COMMAND");
+        return err_set(
+            e, RC_USAGE,
+            "which verb? run, hosts, history, show, retry, vault, keyscan, stats or help; "
+            "try: muster run PATTERN -- COMMAND");
     const char *word = argv[1];
     if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         return take_help(o, argc, argv, e);

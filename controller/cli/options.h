@@ -26,6 +26,7 @@ enum verb {
     VERB_RETRY,
     VERB_VAULT,
     VERB_KEYSCAN,
+    VERB_STATS,
     VERB_HELP, /* --help, help VERB: text is ready, exit 0 */
     VERB_VERSION,
     VERB_COUNT
@@ -89,6 +90,22 @@ struct keyscan_options {
     bool only_verified, replace, forget, hash;
 };
 
+enum agent_mode {               /* how muster's agent gets to a host */
+                  AGENT_CACHED, /* uploaded where it is not there yet, and kept in the user's cache
+                                 */
+                  AGENT_TEMPORARY,
+                  AGENT_NEVER,    /* what sh can find out without it */
+                  AGENT_INSTALLED /* a package or an image put it there */
+};
+
+struct stats_options {
+    const char *only, *filter, *sort, *by; /* as written, or NULL */
+    uint64_t interval_ms;                  /* 0: once */
+    uint32_t samples;                      /* 0: not given */
+    uint32_t top;                          /* 0: not given */
+    bool detail;
+};
+
 struct options {
     enum verb verb;
     /* select */
@@ -103,7 +120,8 @@ struct options {
     struct strings keys; /* --key */
     bool ask_pass;
     struct strings certificates;
-    const char *agent; /* --agent: a socket's path or "none"; NULL: SSH_AUTH_SOCK */
+    const char *agent;          /* --ssh-agent: a socket's path or "none"; NULL: SSH_AUTH_SOCK */
+    enum agent_mode agent_mode; /* --agent */
     /* They came from the environment or the configuration file: the inventory wins over them, as it
      * does not over what was typed. */
     bool user_is_default, port_is_default, keys_are_default;
@@ -161,8 +179,9 @@ struct options {
     const char *vault_name;                            /* --name, or NULL */
     const char *vault_like;                            /* --like, or NULL */
     struct keyscan_options keyscan;
+    struct stats_options stats;
     /* words */
-    const char *pattern;  /* run, keyscan: PATTERN; show, retry: RUN */
+    const char *pattern;  /* run, keyscan, stats: PATTERN; show, retry: RUN */
     struct strings words; /* hosts: PATTERNs; vault: FILEs; run: COMMAND and its ARGs after -- */
     bool after_dashes;    /* "--" was given */
     int dashes_at;        /* its place in argv, or -1 */

@@ -19,6 +19,7 @@ static const struct {
     [VERB_RETRY] = {"retry", "[options] RUN", "run again where a past run was not ok"},
     [VERB_VAULT] = {"vault", "ACTION [options] [FILE...]", "seal files and values, and open them"},
     [VERB_KEYSCAN] = {"keyscan", "[options] PATTERN", "collect, verify and record host keys"},
+    [VERB_STATS] = {"stats", "[options] PATTERN", "show how hosts are doing"},
 };
 
 const char *verb_name(enum verb v)
@@ -51,6 +52,7 @@ const char *option_group_title(enum option_group g)
         [GROUP_SELECT] = "select", [GROUP_CONNECT] = "connect",    [GROUP_RUN] = "run",
         [GROUP_OUTPUT] = "output", [GROUP_HOSTS] = "what to show", [GROUP_RETRY] = "which hosts",
         [GROUP_OTHER] = "other",   [GROUP_VAULT] = "sealing",      [GROUP_KEYSCAN] = "host keys",
+        [GROUP_STATS] = "figures",
     };
     must((unsigned)g < GROUP_COUNT);
     return titles[g];

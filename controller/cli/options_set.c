@@ -135,7 +135,7 @@ enum rc set_size(struct options *o, const struct option_def *d, const char *valu
 /* The place of `value` in a list of words, or -1 with a message that gives the list. */
 static int choose(const char *value, const char *const *words, size_t count, struct err *e)
 {
-    char all[160] = "";
+    char all[192] = "";
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
         if (strcmp(value, words[i]) == 0)
@@ -175,6 +175,28 @@ enum rc set_host_keys(struct options *o, const struct option_def *d, const char 
 
 enum rc set_agent(struct options *o, const struct option_def *d, const char *value, struct err *e)
 {
+    static const char *const ways[] = {[AGENT_CACHED] = "cached",
+                                       [AGENT_TEMPORARY] = "temporary",
+                                       [AGENT_NEVER] = "never",
+                                       [AGENT_INSTALLED] = "installed"};
+    for (int i = 0; i < (int)(sizeof ways / sizeof ways[0]); i++)
+        if (strcmp(value, ways[i]) == 0) {
+            o->agent_mode = (enum agent_mode)i;
+            return RC_OK;
+        }
+    /* What the option was before muster had an agent of its own. */
+    if (strcmp(value, "none") == 0 || value[0] == '/')
+        return set_ssh_agent(o, d, value, e);
+    return err_set(e, RC_USAGE,
+                   "'%.60s' is none of cached, temporary, never and installed, the ways for "
+                   "muster's agent; an ssh-agent is named by the absolute path of its socket, or "
+                   "none",
+                   value);
+}
+
+enum rc set_ssh_agent(struct options *o, const struct option_def *d, const char *value,
+                      struct err *e)
+{
     (void)d;
     if (strcmp(value, "none") != 0 && value[0] != '/')
         return err_set(e, RC_USAGE, "'%s' is neither none nor the absolute path of a socket",
@@ -187,12 +209,15 @@ enum rc set_output(struct options *o, const struct option_def *d, const char *va
 {
     (void)d;
     static const char *const words[] = {
-        [OUTPUT_GROUP] = "group",   [OUTPUT_STREAM] = "stream", [OUTPUT_JSON] = "json",
-        [OUTPUT_NDJSON] = "ndjson", [OUTPUT_CSV] = "csv",       [OUTPUT_TABLE] = "table",
-        [OUTPUT_NONE] = "none"};
+        [OUTPUT_GROUP] = "group", [OUTPUT_STREAM] = "stream",
+        [OUTPUT_JSON] = "json",   [OUTPUT_NDJSON] = "ndjson",
+        [OUTPUT_CSV] = "csv",     [OUTPUT_TABLE] = "table",
+        [OUTPUT_NONE] = "none",   [OUTPUT_PROMETHEUS] = "prometheus"};
     int i = choose(value, words, sizeof words / sizeof words[0], e);
     if (i < 0)
         return RC_USAGE;
+    if (i == OUTPUT_PROMETHEUS && o->verb != VERB_STATS)
+        return err_set(e, RC_USAGE, "prometheus is a form of 'muster stats' only");
     o->output.mode = (enum output_mode)i;
     o->output_set = true;
     return RC_OK;

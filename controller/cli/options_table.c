@@ -14,11 +14,13 @@
 #define V_RETRY   (1u << VERB_RETRY)
 #define V_VAULT   (1u << VERB_VAULT)
 #define V_KEYSCAN (1u << VERB_KEYSCAN)
+#define V_STATS   (1u << VERB_STATS)
 #define V_START   (V_RUN | V_RETRY)          /* what runs commands */
-#define V_REACH   (V_START | V_KEYSCAN)      /* what connects to hosts */
+#define V_LOGIN   (V_START | V_STATS)        /* what logs in to hosts */
+#define V_REACH   (V_LOGIN | V_KEYSCAN)      /* what connects to hosts */
 #define V_PICK    (V_REACH | V_HOSTS)        /* what chooses among them */
 #define V_PRINT   (V_RUN | V_RETRY | V_SHOW) /* what shows results */
-#define V_ALL     (V_START | V_HOSTS | V_HISTORY | V_SHOW | V_KEYSCAN)
+#define V_ALL     (V_START | V_HOSTS | V_HISTORY | V_SHOW | V_KEYSCAN | V_STATS)
 #define AT(field) offsetof(struct options, field)
 
 /* Kept in the order people read it; columns are not aligned because a row is a sentence. */
@@ -30,8 +32,8 @@ const struct option_def option_table[] = {
      "@file",
      "Inventory: a file, a folder, or a program that prints Ansible's JSON; may be repeated. "
      "Default: ./inventory.yml, the user's, the system's"},
-    {'w', "hosts", "EXPR", GROUP_SELECT, V_RUN | V_HOSTS | V_KEYSCAN, OPTION_REPEAT,
-     set_list, AT(hosts_exprs), 0, 0, "@host",
+    {'w', "hosts", "EXPR", GROUP_SELECT, V_RUN | V_HOSTS | V_KEYSCAN | V_STATS,
+     OPTION_REPEAT, set_list, AT(hosts_exprs), 0, 0, "@host",
      "Hosts by name, no inventory needed: web[01-20],db1; ^FILE reads a list, - reads it from "
      "standard input"},
     {'l', "limit", "PATTERN", GROUP_SELECT, V_PICK, OPTION_REPEAT, set_list, AT(limits),
@@ -44,29 +46,34 @@ const struct option_def option_table[] = {
      "Print the names of the chosen hosts and do nothing else"},
 
     /* connect */
-    {'u', "user", "NAME", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_string, AT(user),
+    {'u', "user", "NAME", GROUP_CONNECT, V_LOGIN, OPTION_KEY | OPTION_REPLAY, set_string, AT(user),
      0, 0, "", "Log in as NAME, whatever the inventory says. Default: the inventory's, then your own"},
     {'p', "port", "N", GROUP_CONNECT, V_REACH, OPTION_KEY | OPTION_REPLAY, set_u16, AT(port), 1,
      65535, "", "Port of sshd, whatever the inventory says. Default: the inventory's, then 22"},
-    {0, "key", "FILE", GROUP_CONNECT, V_START,
+    {0, "key", "FILE", GROUP_CONNECT, V_LOGIN,
      OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(keys), 0, 0, "@file",
      "Private key to log in with; may be repeated. Default: the inventory's, then "
      "~/.ssh/id_ed25519, id_ecdsa and id_rsa"},
-    {0, "ask-pass", NULL, GROUP_CONNECT, V_START, OPTION_REPLAY, set_flag, AT(ask_pass), 0, 0, "",
+    {0, "ask-pass", NULL, GROUP_CONNECT, V_LOGIN, OPTION_REPLAY, set_flag, AT(ask_pass), 0, 0, "",
      "Ask once for a password, for hosts where no key is enough; it wins over the inventory's"},
-    {0, "certificate", "FILE", GROUP_CONNECT, V_START,
+    {0, "certificate", "FILE", GROUP_CONNECT, V_LOGIN,
      OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(certificates), 0, 0,
      "@file",
      "Certificate for a key, yours or the agent's; may be repeated. KEY-cert.pub beside a key is "
      "found without"},
-    {0, "agent", "SOCKET", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_agent, 0, 0, 0,
-     "@file",
+    {0, "ssh-agent", "SOCKET", GROUP_CONNECT, V_LOGIN, OPTION_KEY | OPTION_REPLAY, set_ssh_agent, 0,
+     0, 0, "@file",
      "The ssh-agent that holds keys: its socket, or none. Default: SSH_AUTH_SOCK"},
+    {0, "agent", "WAY", GROUP_CONNECT, V_LOGIN, OPTION_KEY | OPTION_REPLAY, set_agent, 0, 0, 0,
+     "cached temporary never installed",
+     "How muster's agent gets to a host: cached uploads it once and keeps it in the user's cache "
+     "(the default), temporary removes it again, never does with what sh finds out, installed takes "
+     "the one that is there. A socket or none is taken for --ssh-agent"},
     {0, "known-hosts", "FILE", GROUP_CONNECT, V_REACH,
      OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(known_hosts), 0, 0,
      "@file", "Where host keys are on record; may be repeated. Default: ~/.ssh/known_hosts, then "
      "/etc/ssh/ssh_known_hosts"},
-    {0, "host-keys", "POLICY", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_host_keys, 0,
+    {0, "host-keys", "POLICY", GROUP_CONNECT, V_LOGIN, OPTION_KEY | OPTION_REPLAY, set_host_keys, 0,
      0, 0, "strict accept-new off",
      "What to do with a host key that is not on record: strict refuses it (the default), accept-new "
      "records it, off checks nothing"},
@@ -84,11 +91,11 @@ const struct option_def option_table[] = {
      "User= Port= IdentityFile= CertificateFile= IdentityAgent= UserKnownHostsFile= StrictHostKeyChecking= HostKeyAlias= "
      "ConnectTimeout= HostName= ProxyJump= ProxyCommand= AddressFamily= GlobalKnownHostsFile=",
      "A word of ssh_config(5), as ssh -o takes it: User, Port, IdentityFile and the like"},
-    {0, "openssh-max", "N", GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_u32,
+    {0, "openssh-max", "N", GROUP_CONNECT, V_LOGIN, OPTION_KEY | OPTION_REPLAY, set_u32,
      AT(openssh_max), 1, 1000, "",
      "Processes of OpenSSH's ssh at once (64), for hosts that only it can reach: ProxyCommand, "
      "GSSAPI, security keys, host certificates"},
-    {0, "no-openssh", NULL, GROUP_CONNECT, V_START, OPTION_KEY | OPTION_REPLAY, set_flag,
+    {0, "no-openssh", NULL, GROUP_CONNECT, V_LOGIN, OPTION_KEY | OPTION_REPLAY, set_flag,
      AT(no_openssh), 0, 0, "", "Start no ssh: such hosts are bad-target"},
     {0, "ssh-word", "KEY=VALUE", GROUP_CONNECT, V_REACH,
      OPTION_REPEAT | OPTION_REPLAY | OPTION_HIDDEN, set_list, AT(ssh_words), 0, 0, "",
@@ -103,8 +110,8 @@ const struct option_def option_table[] = {
      "New logins per second at most (or N/m per minute), for the directory server's sake"},
     {0, "workers", "N", GROUP_RUN, V_REACH, OPTION_KEY, set_u32, AT(workers), 1, 64, "",
      "Worker processes (one per core)"},
-    {0, "timeout", "TIME", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_duration,
-     AT(timeout_ms), 0, 0, "", "Bound on the command on each host (5m); 0 for none"},
+    {0, "timeout", "TIME", GROUP_RUN, V_LOGIN, OPTION_KEY | OPTION_REPLAY, set_duration,
+     AT(timeout_ms), 0, 0, "", "Bound on the command on each host (5m), or on a sample; 0 for none"},
     {0, "silence-timeout", "TIME", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_duration,
      AT(silence_timeout_ms), 0, 0, "", "Bound on the pauses in a command's output; 0 for none (0)"},
     {0, "deadline", "TIME", GROUP_RUN, V_REACH, OPTION_KEY | OPTION_REPLAY, set_duration,
@@ -138,11 +145,11 @@ const struct option_def option_table[] = {
      "Say what would be done where, and stop"},
     {'y', "yes", NULL, GROUP_RUN, V_REACH, 0, set_flag, AT(yes), 0, 0, "",
      "Do not ask before many hosts, nor before keys are recorded"},
-    {0, "guard", "N", GROUP_RUN, V_START, OPTION_KEY, set_u32, AT(guard), 0, 10000000, "",
+    {0, "guard", "N", GROUP_RUN, V_LOGIN, OPTION_KEY, set_u32, AT(guard), 0, 10000000, "",
      "Ask before more than N hosts (50); 0 never asks"},
-    {0, "expect", "N[-M]", GROUP_RUN, V_START, 0, set_expect, 0, 0, 0, "",
+    {0, "expect", "N[-M]", GROUP_RUN, V_LOGIN, 0, set_expect, 0, 0, 0, "",
      "Refuse to start unless the number of hosts is N, or from N to M"},
-    {0, "allow-protected", NULL, GROUP_RUN, V_START, 0, set_flag, AT(allow_protected), 0, 0, "",
+    {0, "allow-protected", NULL, GROUP_RUN, V_LOGIN, 0, set_flag, AT(allow_protected), 0, 0, "",
      "Also run on hosts whose groups are marked muster_protected"},
     {0, "reason", "TEXT", GROUP_RUN, V_START, OPTION_KEY, set_string, AT(reason), 0, 0, "",
      "Why, for the record"},
@@ -150,15 +157,17 @@ const struct option_def option_table[] = {
      AT(no_log_command), 0, 0, "", "Keep only a digest of the command in the record"},
 
     /* output */
-    {'o', "output", "FORM", GROUP_OUTPUT, V_PRINT | V_HISTORY | V_KEYSCAN, OPTION_KEY,
-     set_output, 0, 0, 0,
-     "group stream json ndjson csv table none",
+    {'o', "output", "FORM", GROUP_OUTPUT, V_PRINT | V_HISTORY | V_KEYSCAN | V_STATS,
+     OPTION_KEY, set_output, 0, 0, 0,
+     "group stream json ndjson csv table none prometheus",
      "How results are shown: group, stream, json, ndjson, csv, table or none. Default: group on a "
-     "terminal, stream in a pipe; history is a table, json or ndjson; keyscan has no stream"},
+     "terminal, stream in a pipe; history is a table, json or ndjson; keyscan has no stream; "
+     "stats is a table, json, ndjson, csv, prometheus or none"},
     {'N', "no-prefix", NULL, GROUP_OUTPUT, V_PRINT, OPTION_KEY, set_flag, AT(output.no_prefix), 0, 0,
      "", "Streamed lines without the name of their host"},
-    {0, "columns", "LIST", GROUP_OUTPUT, V_PRINT, OPTION_KEY, set_string, AT(output.columns), 0, 0,
-     "", "Columns of table and csv, for example host,status,exit,stdout,vars.rack"},
+    {0, "columns", "LIST", GROUP_OUTPUT, V_PRINT | V_STATS, OPTION_KEY, set_string, AT(output.columns), 0, 0,
+     "", "Columns of table and csv, for example host,status,exit,stdout,vars.rack; of stats: host, "
+     "vars.NAME and figures, for example host,cpu.percent,disk.mountpoint,disk.percent"},
     {0, "out-dir", "DIR", GROUP_OUTPUT, V_START, OPTION_KEY | OPTION_PATH, set_string, AT(out_dir),
      0, 0, "@dir", "Also write each host's output to files in DIR"},
     {0, "match", "RE", GROUP_OUTPUT, V_PRINT, 0, set_string, AT(output.match), 0, 0, "",
@@ -174,7 +183,7 @@ const struct option_def option_table[] = {
     {0, "max-memory", "SIZE", GROUP_OUTPUT, V_PRINT, OPTION_KEY, set_size, AT(output.max_memory),
      65536, 0, "",
      "Output kept in memory for the whole run (256M); what is over goes to the record's files"},
-    {'q', "quiet", NULL, GROUP_OUTPUT, V_PRINT | V_HISTORY | V_KEYSCAN, OPTION_KEY,
+    {'q', "quiet", NULL, GROUP_OUTPUT, V_PRINT | V_HISTORY | V_KEYSCAN | V_STATS, OPTION_KEY,
      set_flag, AT(output.quiet), 0, 0, "", "No hints, no hosts without output, no summary when every host is ok"},
     {'v', "verbose", NULL, GROUP_OUTPUT, V_ALL, 0, set_verbose, AT(output.verbose), 0, 0, "",
      "Shorten no list of hosts or lines; -vv also tells each step on standard error"},
@@ -222,13 +231,13 @@ const struct option_def option_table[] = {
      "Every host that is not ok; the default"},
 
     /* vault */
-    {0, "vault-key", "FILE", GROUP_VAULT, V_VAULT | V_START, OPTION_REPLAY | OPTION_PATH, set_string,
+    {0, "vault-key", "FILE", GROUP_VAULT, V_VAULT | V_LOGIN, OPTION_REPLAY | OPTION_PATH, set_string,
      AT(vault_key.file), 0, 0, "@file",
      "File that holds the vault's key and that only you can read. Default: the systemd credential "
      "muster-vault, ~/.config/muster/vault.key, then a question on the terminal"},
-    {0, "vault-key-fd", "N", GROUP_VAULT, V_VAULT | V_START, 0, set_u32, AT(vault_key.fd), 0, 65535, "",
+    {0, "vault-key-fd", "N", GROUP_VAULT, V_VAULT | V_LOGIN, 0, set_u32, AT(vault_key.fd), 0, 65535, "",
      "Read the vault's key from descriptor N"},
-    {0, "vault-key-command", "CMD", GROUP_VAULT, V_VAULT | V_START, OPTION_REPLAY, set_string,
+    {0, "vault-key-command", "CMD", GROUP_VAULT, V_VAULT | V_LOGIN, OPTION_REPLAY, set_string,
      AT(vault_key.command), 0, 0, "", "Take what CMD prints as the vault's key; CMD is cut at blanks, no shell sees it"},
     {0, "new-vault-key", "FILE", GROUP_VAULT, V_VAULT, 0, set_string, AT(new_vault_key.file), 0, 0,
      "@file", "rekey: file that holds the new key. Default: a question on the terminal"},
@@ -267,6 +276,30 @@ const struct option_def option_table[] = {
      "Connect nowhere; take the keys of the chosen hosts out of the first known_hosts file"},
     {0, "hash", NULL, GROUP_KEYSCAN, V_KEYSCAN, 0, set_flag, AT(keyscan.hash), 0, 0, "",
      "Write names hashed. Default: as most lines of the file are"},
+
+    /* stats */
+    {0, "only", "SECTION[,...]", GROUP_STATS, V_STATS, 0, set_string, AT(stats.only), 0, 0,
+     "host cpu memory swap disk diskio net addrs connections sensors users processes pressure "
+     "cgroup",
+     "Ask for these sections only, and show their figures; for disk a line a mount, for net a line "
+     "an interface, and so on"},
+    {0, "interval", "TIME", GROUP_STATS, V_STATS, OPTION_KEY, set_interval, 0, 0, 0, "",
+     "Go on, with figures of each TIME, until Ctrl-C or --samples; hosts stay connected"},
+    {0, "samples", "N", GROUP_STATS, V_STATS, 0, set_u32, AT(stats.samples), 1, 1000000000, "",
+     "With --interval: stop after N rounds. Without: 2 (the default), a second apart, or 1, which "
+     "has no rates and no CPU percentages"},
+    {0, "filter", "EXPR", GROUP_STATS, V_STATS, 0, set_string, AT(stats.filter), 0, 0, "",
+     "Show only lines whose figures and variables satisfy EXPR, for example 'disk.percent > 85 and "
+     "dc == \"fra\"'"},
+    {0, "sort", "[-]COLUMN", GROUP_STATS, V_STATS, 0, set_string, AT(stats.sort), 0, 0, "",
+     "Sort by this column, or figure, the smallest first; with - the largest"},
+    {0, "by", "NAME", GROUP_STATS, V_STATS, 0, set_string, AT(stats.by), 0, 0, "rss cpu io",
+     "With --top: by rss, cpu or io. Otherwise one line for each value of the variable NAME, for "
+     "each child of the group NAME, or for each group (groups): hosts, median, p95 and maximum"},
+    {0, "top", "N", GROUP_STATS, V_STATS, 0, set_u32, AT(stats.top), 1, 1000, "",
+     "The N largest processes of each host, by rss unless --by says otherwise"},
+    {0, "detail", NULL, GROUP_STATS, V_STATS, 0, set_flag, AT(stats.detail), 0, 0, "",
+     "Also all of /proc/meminfo and /proc/vmstat"},
 
     /* other */
     {0, "last", "N", GROUP_OTHER, V_HISTORY, 0, set_last, 0, 1, 1000000, "",

@@ -18,6 +18,7 @@ enum option_group {
     GROUP_RETRY,
     GROUP_VAULT,
     GROUP_KEYSCAN,
+    GROUP_STATS,
     GROUP_OTHER,
     GROUP_COUNT
 };
@@ -75,6 +76,8 @@ enum rc option_apply(struct options *o, const struct option_def *d, const char *
 enum rc vault_words_settle(struct options *o, struct err *e);
 /* The options of "muster keyscan" that must go together. RC_OK, RC_USAGE. (options_keyscan.c) */
 enum rc keyscan_settle(struct options *o, struct err *e);
+/* The same for "muster stats". (options_stats.c) */
+enum rc stats_settle(struct options *o, struct err *e);
 /* After the last option was set: what follows from several of them. */
 void options_settle(struct options *o);
 /* SOURCE_DEFAULT when it was not given. */
@@ -111,7 +114,8 @@ OPTION_SETTER(set_tri);          /* at: enum tri */
 OPTION_SETTER(set_view);         /* min: enum hosts_view */
 OPTION_SETTER(set_retry_status); /* min: enum status */
 OPTION_SETTER(set_host_keys);
-OPTION_SETTER(set_agent);
+OPTION_SETTER(set_agent); /* a way for the agent, or a socket */
+OPTION_SETTER(set_ssh_agent);
 OPTION_SETTER(set_ssh_option);
 OPTION_SETTER(set_rate);
 OPTION_SETTER(set_retry_on);
@@ -126,5 +130,6 @@ OPTION_SETTER(set_vars);
 OPTION_SETTER(set_last);
 OPTION_SETTER(set_help);
 OPTION_SETTER(set_key_types); /* (options_keyscan.c) */
+OPTION_SETTER(set_interval);  /* (options_stats.c) */
 
 #endif

@@ -20,7 +20,7 @@ static const struct {
     {"Port", "port"},
     {"IdentityFile", "key"},
     {"CertificateFile", "certificate"},
-    {"IdentityAgent", "agent"},
+    {"IdentityAgent", "ssh-agent"},
     {"UserKnownHostsFile", "known-hosts"},
     {"StrictHostKeyChecking", "host-keys"},
     {"HostKeyAlias", "host-key-alias"},

@@ -46,6 +46,7 @@ enum output_mode {
     OUTPUT_CSV,
     OUTPUT_TABLE,
     OUTPUT_NONE,
+    OUTPUT_PROMETHEUS, /* of figures only: controller/stats */
 };
 
 enum { OUTPUT_MAX_PATTERNS = 16 };

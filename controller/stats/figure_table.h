@@ -287,39 +287,41 @@
     X(VMSTAT_NAME, "vmstat.name", MEMORY, "name", TEXT, NONE, "name in /proc/vmstat")             \
     X(VMSTAT_VALUE, "vmstat.value", MEMORY, "value", U64, COUNT, "the kernel's count")
 
-/* kind, list, section of its table, the table's name there ("" for the host itself), most rows */
+/* kind, list, section of its table, the table's name there ("" for the host itself), most rows, what
+ * a line of it stands for, the columns that are shown of it */
 #define KIND_TABLE(K)                                                                              \
-    K(HOST, HOST_FIGURES, NONE, "", 1, "a host")                                                  \
-    K(CPU, CPU_FIGURES, CPU, "percpu", 1024, "a CPU")                                             \
-    K(FREQ, FREQ_FIGURES, CPU, "freq", 1024, "a CPU")                                             \
-    K(MOUNT, MOUNT_FIGURES, DISK, "mounts", 256, "a mount")                                       \
-    K(DISKIO, DISKIO_FIGURES, DISKIO, "disks", 512, "a disk")                                     \
-    K(NIC, NIC_FIGURES, NET, "nics", 512, "an interface")                                         \
-    K(ADDR, ADDR_FIGURES, ADDRS, "addrs", 512, "an address")                                      \
-    K(CONNECTION, CONNECTION_FIGURES, CONNECTIONS, "connections", 4096, "a connection")           \
-    K(SENSOR, SENSOR_FIGURES, SENSORS, "temperatures", 256, "a sensor")                           \
-    K(FAN, FAN_FIGURES, SENSORS, "fans", 256, "a fan")                                            \
-    K(USER, USER_FIGURES, USERS, "users", 512, "a user's session")                                \
-    K(PROCESS, PROCESS_FIGURES, PROCESSES, "processes", 1000, "a process")                        \
-    K(MEMINFO, MEMINFO_FIGURES, MEMORY, "meminfo", 128, "a line of /proc/meminfo")                \
-    K(VMSTAT, VMSTAT_FIGURES, MEMORY, "vmstat", 256, "a line of /proc/vmstat")
+    K(HOST, HOST_FIGURES, NONE, "", 1, "a host", "cpu.percent,load1,memory.percent,swap.percent,max.disk.percent,max.disk.mountpoint,sum.net.recv_rate,sum.net.sent_rate,uptime") \
+    K(CPU, CPU_FIGURES, CPU, "percpu", 1024, "a CPU", "percpu.cpu,percpu.percent,percpu.user,percpu.system,percpu.iowait,percpu.steal,percpu.freq_current") \
+    K(FREQ, FREQ_FIGURES, CPU, "freq", 1024, "a CPU", "freq.cpu,freq.current,freq.min,freq.max")  \
+    K(MOUNT, MOUNT_FIGURES, DISK, "mounts", 256, "a mount", "disk.mountpoint,disk.percent,disk.used,disk.free,disk.total,disk.files_percent,disk.fstype") \
+    K(DISKIO, DISKIO_FIGURES, DISKIO, "disks", 512, "a disk", "diskio.name,diskio.read_rate,diskio.write_rate,diskio.read_ops,diskio.write_ops,diskio.busy,diskio.await") \
+    K(NIC, NIC_FIGURES, NET, "nics", 512, "an interface", "net.name,net.recv_rate,net.sent_rate,net.recv_packets,net.sent_packets,net.error_rate,net.drop_rate,net.speed,net.isup") \
+    K(ADDR, ADDR_FIGURES, ADDRS, "addrs", 512, "an address", "addr.name,addr.family,addr.address,addr.netmask") \
+    K(CONNECTION, CONNECTION_FIGURES, CONNECTIONS, "connections", 4096, "a connection", "connection.family,connection.type,connection.laddr,connection.lport,connection.raddr,connection.rport,connection.status,connection.pid") \
+    K(SENSOR, SENSOR_FIGURES, SENSORS, "temperatures", 256, "a sensor", "sensor.chip,sensor.label,sensor.current,sensor.high,sensor.critical") \
+    K(FAN, FAN_FIGURES, SENSORS, "fans", 256, "a fan", "fan.chip,fan.label,fan.current")          \
+    K(USER, USER_FIGURES, USERS, "users", 512, "a user's session", "user.name,user.terminal,user.host,user.started") \
+    K(PROCESS, PROCESS_FIGURES, PROCESSES, "processes", 1000, "a process", "process.pid,process.username,process.cpu_percent,process.memory_percent,process.rss,process.read_rate,process.write_rate,process.cmdline") \
+    K(MEMINFO, MEMINFO_FIGURES, MEMORY, "meminfo", 128, "a line of /proc/meminfo", "meminfo.name,meminfo.value") \
+    K(VMSTAT, VMSTAT_FIGURES, MEMORY, "vmstat", 256, "a line of /proc/vmstat", "vmstat.name,vmstat.value")
 
-/* section, name, columns of a host's line when it is asked for, columns of a line a row */
+/* section, name, the kind of line it is shown as when it alone is asked for, the columns of a host's
+ * line otherwise (NULL: it has no figures of the host), whether a document has it without asking */
 #define SECTION_TABLE(S)                                                                           \
-    S(HOST, "host", "uptime,system.os_name,system.release,system.machine", NULL)                  \
-    S(CPU, "cpu", "cpu.percent,cpu.user,cpu.system,cpu.iowait,cpu.steal,load1,cpu.logical", NULL) \
-    S(MEMORY, "memory", "memory.percent,memory.available,memory.total", NULL)                     \
-    S(SWAP, "swap", "swap.percent,swap.used,swap.in_rate,swap.out_rate", NULL)                    \
-    S(DISK, "disk", "max.disk.percent,max.disk.mountpoint", "disk.mountpoint,disk.percent,disk.used,disk.free,disk.total,disk.files_percent,disk.fstype") \
-    S(DISKIO, "diskio", "sum.diskio.read_rate,sum.diskio.write_rate,max.diskio.busy", "diskio.name,diskio.read_rate,diskio.write_rate,diskio.read_ops,diskio.write_ops,diskio.busy,diskio.await") \
-    S(NET, "net", "sum.net.recv_rate,sum.net.sent_rate,sum.net.error_rate", "net.name,net.recv_rate,net.sent_rate,net.recv_packets,net.sent_packets,net.error_rate,net.drop_rate,net.speed,net.isup") \
-    S(ADDRS, "addrs", NULL, "addr.name,addr.family,addr.address,addr.netmask")                    \
-    S(CONNECTIONS, "connections", "connections.count,connections.established,connections.listen,connections.time_wait,connections.close_wait", NULL) \
-    S(SENSORS, "sensors", "max.sensor.temperature", "sensor.chip,sensor.label,sensor.current,sensor.high,sensor.critical") \
-    S(USERS, "users", "users.count", "user.name,user.terminal,user.host,user.started")            \
-    S(PROCESSES, "processes", "processes.total,processes.threads,processes.running,processes.disk_sleep,processes.zombie", NULL) \
-    S(PRESSURE, "pressure", "pressure.cpu.some.avg10,pressure.memory.some.avg10,pressure.io.some.avg10", NULL) \
-    S(CGROUP, "cgroup", "cgroup.memory_percent,cgroup.memory_current,cgroup.memory_max,cgroup.pids_current,cgroup.pids_max", NULL)
+    S(HOST, "host", HOST, "uptime,system.os_name,system.release,system.machine", true)            \
+    S(CPU, "cpu", HOST, "cpu.percent,cpu.user,cpu.system,cpu.iowait,cpu.steal,load1,cpu.logical", true) \
+    S(MEMORY, "memory", HOST, "memory.percent,memory.available,memory.total", true)               \
+    S(SWAP, "swap", HOST, "swap.percent,swap.used,swap.in_rate,swap.out_rate", true)              \
+    S(DISK, "disk", MOUNT, "max.disk.percent,max.disk.mountpoint", true)                          \
+    S(DISKIO, "diskio", DISKIO, "sum.diskio.read_rate,sum.diskio.write_rate,max.diskio.busy", true) \
+    S(NET, "net", NIC, "sum.net.recv_rate,sum.net.sent_rate,sum.net.error_rate", true)            \
+    S(ADDRS, "addrs", ADDR, NULL, true)                                                           \
+    S(CONNECTIONS, "connections", HOST, "connections.count,connections.established,connections.listen,connections.time_wait,connections.close_wait", false) \
+    S(SENSORS, "sensors", SENSOR, "max.sensor.temperature", true)                                 \
+    S(USERS, "users", USER, "users.count", true)                                                  \
+    S(PROCESSES, "processes", HOST, "processes.total,processes.threads,processes.running,processes.disk_sleep,processes.zombie", false) \
+    S(PRESSURE, "pressure", HOST, "pressure.cpu.some.avg10,pressure.memory.some.avg10,pressure.io.some.avg10", true) \
+    S(CGROUP, "cgroup", HOST, "cgroup.memory_percent,cgroup.memory_current,cgroup.memory_max,cgroup.pids_current,cgroup.pids_max", true)
 
 /* clang-format on */
 

@@ -18,7 +18,7 @@ const struct figure_def figure_defs[FIGURE_COUNT] = {
                   .section = SECTION_##in,                                                         \
                   .type = TYPE_##of,                                                               \
                   .unit = UNIT_##in_unit},
-#define KIND_DEFS(kind, list, section, table, most, what) list(HERE)
+#define KIND_DEFS(kind, list, ...) list(HERE)
     KIND_TABLE(KIND_DEFS)
 #undef KIND_DEFS
 #undef HERE
@@ -33,9 +33,10 @@ enum {
 };
 
 const struct kind_def kind_defs[KIND_COUNT] = {
-#define KIND_DEFS(kind, list, in, name, limit, one)                                                \
+#define KIND_DEFS(kind, list, in, name, limit, one, shown)                                         \
     [KIND_##kind] = {.table = name,                                                                \
                      .what = one,                                                                  \
+                     .columns = shown,                                                             \
                      .first = FIG_END_OF_##kind - SIZE_OF_##kind,                                  \
                      .count = SIZE_OF_##kind,                                                      \
                      .most = limit,                                                                \
@@ -45,8 +46,9 @@ const struct kind_def kind_defs[KIND_COUNT] = {
 };
 
 const struct section_def section_defs[SECTION_COUNT] = {
-#define SECTION_DEFS(section, text, columns, rows)                                                 \
-    [SECTION_##section] = {.name = text, .host_columns = columns, .row_columns = rows},
+#define SECTION_DEFS(section, text, line, columns, in_document)                                    \
+    [SECTION_##section] = {                                                                        \
+        .name = text, .host_columns = columns, .kind = KIND_##line, .usual = in_document},
     SECTION_TABLE(SECTION_DEFS)
 #undef SECTION_DEFS
 };

@@ -13,14 +13,14 @@
 #include "controller/stats/figure_table.h"
 
 enum figure_kind {
-#define KIND_ENUM(kind, list, section, table, most, what) KIND_##kind,
+#define KIND_ENUM(kind, ...) KIND_##kind,
     KIND_TABLE(KIND_ENUM)
 #undef KIND_ENUM
         KIND_COUNT
 };
 
 enum stats_section {
-#define SECTION_ENUM(section, name, columns, rows) SECTION_##section,
+#define SECTION_ENUM(section, ...) SECTION_##section,
     SECTION_TABLE(SECTION_ENUM)
 #undef SECTION_ENUM
         SECTION_COUNT,
@@ -30,7 +30,7 @@ enum stats_section {
 /* The figures of a kind stand together: FIG_X_END is the first of the next kind. */
 enum figure {
 #define FIGURE_ENUM(id, name, section, wire, type, unit, help) FIG_##id,
-#define KIND_FIGURES(kind, list, section, table, most, what)                                       \
+#define KIND_FIGURES(kind, list, ...)                                                              \
     list(FIGURE_ENUM) FIG_END_OF_##kind, FIG_LAST_OF_##kind = FIG_END_OF_##kind - 1,
     KIND_TABLE(KIND_FIGURES)
 #undef KIND_FIGURES
@@ -72,8 +72,9 @@ struct figure_def {
 extern const struct figure_def figure_defs[FIGURE_COUNT];
 
 struct kind_def {
-    const char *table; /* in its section's data */
-    const char *what;  /* "a mount": what a line stands for */
+    const char *table;   /* in its section's data */
+    const char *what;    /* "a mount": what a line stands for */
+    const char *columns; /* those that are shown unless told */
     uint16_t first, count;
     uint16_t most; /* rows of it that are kept of one host */
     uint8_t section;
@@ -82,8 +83,9 @@ extern const struct kind_def kind_defs[KIND_COUNT];
 
 struct section_def {
     const char *name;
-    const char *host_columns; /* or NULL */
-    const char *row_columns;  /* or NULL: its unit is the host */
+    const char *host_columns; /* of a host's line; NULL: none */
+    uint8_t kind;             /* of a line when it alone is asked for */
+    bool usual;               /* in a document that nobody chose sections for */
 };
 extern const struct section_def section_defs[SECTION_COUNT];
 

@@ -134,7 +134,8 @@ CHECK(is_key, o->keys.count == 1 && IS(o->keys.items[0], "k"))
 CHECK(is_ask_pass, o->ask_pass)
 CHECK(is_certificates, o->certificates.count == 2 && IS(o->certificates.items[0], "a-cert.pub"))
 CHECK(is_agent, IS(o->agent, "/run/agent"))
-CHECK(is_no_agent, IS(o->agent, "none"))
+CHECK(is_no_agent, IS(o->agent, "none") && o->agent_mode == AGENT_CACHED)
+CHECK(is_temporary, IS(o->agent, "/run/agent") && o->agent_mode == AGENT_TEMPORARY)
 CHECK(is_known, o->known_hosts.count == 1 && IS(o->known_hosts.items[0], "kh"))
 CHECK(is_ssh_config, IS(o->ssh_config, "f") && o->ssh_words.count == 1 && o->port == 5 &&
                          IS(o->ssh_words.items[0], "Ciphers=x"))
@@ -234,6 +235,14 @@ CHECK(is_keyscan, o->verb == VERB_KEYSCAN && IS(o->pattern, "web") &&
                       o->keyscan.sshfp && IS(o->keyscan.sshfp_server, "127.0.0.1") &&
                       o->keyscan.only_verified && o->keyscan.replace && o->keyscan.hash && o->yes)
 CHECK(is_keyscan_forget, o->verb == VERB_KEYSCAN && o->keyscan.forget && o->hosts_exprs.count == 1)
+CHECK(is_stats, o->verb == VERB_STATS && IS(o->pattern, "web") && o->output.mode == OUTPUT_TABLE &&
+                    IS(o->stats.only, "cpu,disk") && IS(o->stats.filter, "load1>3") &&
+                    IS(o->stats.sort, "-load1") && o->stats.interval_ms == 5000 &&
+                    o->stats.samples == 3 && o->stats.detail)
+CHECK(is_stats_top, o->stats.top == 10 && IS(o->stats.by, "rss") && o->hosts_exprs.count == 1)
+CHECK(is_stats_by,
+      IS(o->stats.by, "dc") && IS(o->output.columns, "host,load1") && o->output.mode == OUTPUT_CSV)
+CHECK(is_stats_prometheus, o->output.mode == OUTPUT_PROMETHEUS)
 CHECK(is_vault_stdin, o->vault_action == VAULT_VIEW && o->words.count == 0)
 
 static const struct row rows[] = {
@@ -258,7 +267,11 @@ static const struct row rows[] = {
     {"muster run -F f -O Ciphers=x -O Port=5 web -- x", is_ssh_config},
     {"muster run --ask-pass web -- x", is_ask_pass},
     {"muster run --certificate a-cert.pub -O CertificateFile=b web -- x", is_certificates},
-    {"muster run --agent /run/agent web -- x", is_agent},
+    {"muster run --ssh-agent /run/agent web -- x", is_agent},
+    {"muster run --agent /run/agent web -- x", is_agent}, /* as it was spelt once */
+    {"muster run --agent none web -- x", is_no_agent},
+    {"muster run --agent temporary --ssh-agent /run/agent web -- x", is_temporary},
+    {"muster stats --agent /run/agent --agent temporary web", is_temporary},
     {"muster run -O IdentityAgent=none web -- x", is_no_agent},
     {"muster run -O UserKnownHostsFile=kh web -- x", is_known},
     {"muster run --known-hosts a --known-hosts b web -- x", is_known2},
@@ -342,6 +355,12 @@ static const struct row rows[] = {
      "127.0.0.1 --only-verified --replace --hash -y web",
      is_keyscan},
     {"muster keyscan --forget -w web1", is_keyscan_forget},
+    {"muster stats --only cpu,disk --filter load1>3 --sort -load1 --interval 5s --samples 3 "
+     "--detail web",
+     is_stats},
+    {"muster stats --top 10 --by rss -w web1", is_stats_top},
+    {"muster stats --by dc --columns host,load1 -o csv web", is_stats_by},
+    {"muster stats -o prometheus web", is_stats_prometheus},
     {"muster history --last 5", is_last},
     {"muster show --state /s", is_state},
 };
@@ -478,6 +497,22 @@ static void test_wrong_lines(void **state)
         {"muster keyscan --forget --replace web", "looks at none"},
         {"muster keyscan --sshfp-server 127.0.0.1 web", "add --sshfp"},
         {"muster keyscan -o stream web", "keyscan is shown as"},
+        {"muster stats", "which hosts? muster stats PATTERN"},
+        {"muster stats a b", "one PATTERN only"},
+        {"muster stats web -- x", "takes no command"},
+        {"muster stats -o stream web", "stats is shown as"},
+        {"muster run -o prometheus web -- x", "a form of 'muster stats' only"},
+        {"muster stats --samples 3 web", "add --interval"},
+        {"muster stats --interval 5 web", "--interval: "},
+        {"muster stats --interval 100ms web", "out of range (200ms to 1d)"},
+        {"muster stats --interval 5s -o json web", "take -o ndjson"},
+        {"muster stats --interval 5s -o prometheus web", "leave out --interval"},
+        {"muster stats -o prometheus --by dc web", "names and lines of its own"},
+        {"muster stats --top 5 --by dc web", "none of rss, cpu and io"},
+        {"muster stats --by dc --sort host web", "leave out --sort"},
+        {"muster stats --agent never-ever web", "none of cached, temporary, never and installed"},
+        {"muster run --ssh-agent cached web -- x", "absolute path of a socket"},
+        {"muster stats --serial 1 web", "not an option of 'muster stats'"},
         {"muster vault", "which action? muster vault encrypt, decrypt"},
         {"muster vault encrypt_string x", "muster vault encrypt --name NAME"},
         {"muster vault open f", "'open' is none of encrypt"},

@@ -134,7 +134,7 @@ void grid_table(const struct grid *g, struct text *t)
     text_style(t, TEXT_PLAIN);
     text_puts(t, "\n");
     for (uint32_t r = 0; r < g->rows + g->foot; r++) {
-        if (r == g->rows)
+        if (r == g->rows && r > 0)
             text_puts(t, "\n");
         put_row(g, r, widths, t);
     }

@@ -18,8 +18,9 @@ static double percentile(const double *v, size_t n, double p)
     size_t i = (size_t)below;
     if (i + 1 >= n)
         return v[n - 1];
-    /* Halves first: two values near the largest double have no difference. */
-    return v[i] + (at - below) * (v[i + 1] / 2 - v[i] / 2) * 2;
+    if (v[i] == v[i + 1])
+        return v[i];
+    return v[i] * (1 - (at - below)) + v[i + 1] * (at - below);
 }
 
 void spread_of(double *v, size_t n, struct spread *out)

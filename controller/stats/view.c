@@ -66,9 +66,11 @@ static enum rc need(struct build *b, enum figure f, struct err *e)
         return rc;
     b->v->kinds |= kinds_behind(f);
     if (figure_needs_rates(f)) {
+        if (b->rates_option == NULL) {
+            b->rates_option = b->option;
+            b->rates_figure = f;
+        }
         b->v->rates = true;
-        b->rates_option = b->option;
-        b->rates_figure = f;
     }
     if (k == KIND_MEMINFO || k == KIND_VMSTAT)
         b->v->detail = true;
@@ -325,7 +327,7 @@ static enum rc settle_samples(struct build *b, struct err *e)
     if (once)
         v->samples = asked > 0 ? asked : v->rates ? 2 : 1;
     else
-        v->samples = asked > 0 ? asked + v->rates : 0;
+        v->samples = 0; /* rounds are ours: a host that was early must not be at its end */
     v->rates = v->rates && v->samples != 1;
     v->rounds = once ? 1 : asked;
     return RC_OK;

@@ -160,14 +160,22 @@ struct exposition {
 
 /* ---- lines ---- */
 
+/* What a terminal would obey or hide has no place in a label. */
+static bool is_control(uint32_t c)
+{
+    return (c < 0x20 && c != '\n') || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e ||
+           c == 0x200f || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
 /* A label's value: valid UTF-8, cut, escaped. */
 static void put_label(struct text *t, const char *name, const char *value, bool first)
 {
     size_t left = text_cut(value, strlen(value), LABEL_MOST);
     text_printf(t, "%s%s=\"", first ? "" : ",", name);
     for (const char *p = value; left > 0;) {
-        size_t n = str_utf8_decode(p, left, NULL);
-        if (n == 0)
+        uint32_t c = 0;
+        size_t n = str_utf8_decode(p, left, &c);
+        if (n == 0 || is_control(c))
             text_puts(t, "\xef\xbf\xbd");
         else if (*p == '\\' || *p == '"')
             text_printf(t, "\\%c", *p);

@@ -617,7 +617,7 @@ static void test_prometheus(void **state)
                 "node_cpu_seconds_total{host=\"db1\",");
     has(&b.out, "node_load1{host=\"db1\"} 2.5\n");
     has(&b.out, "node_memory_MemTotal_bytes{host=\"web1\"} 1000\n");
-    has(&b.out, "mountpoint=\"/srv \x1b[31m\\\"q\\\"\"} 10240\n");
+    has(&b.out, "mountpoint=\"/srv \xef\xbf\xbd[31m\\\"q\\\"\"} 10240\n");
     has(&b.out, "node_filesystem_free_bytes{host=\"web1\",device=\"/dev/a\",fstype=\"ext4\","
                 "mountpoint=\"/\"} 900\n");
     has(&b.out, "node_filesystem_readonly{host=\"web1\",device=\"/dev/b\"");

@@ -4,17 +4,20 @@
 
 #include <stdio.h>
 
+#include "common/mem.h"
 #include "common/num.h"
 #include "controller/plan.h"
+#include "controller/run/query.h"
 #include "controller/stats/stats.h"
 
-enum { REQUEST_MOST = 4096 };
+enum { REQUEST_MOST = 4096, TEXT_MOST = 256 * 1024 };
 
 struct work {
     struct plan plan;
     struct view view;
     struct stats *stats;
     struct buf request;
+    struct buf text; /* the command for people */
 };
 
 static enum rc on_open(void *user, const struct sink *results, const struct sink *info,
@@ -103,18 +106,37 @@ static enum rc prepare(struct work *w, bool *ended, int *code, struct err *e)
     return rc != RC_OK || *ended ? rc : plan_unlock(&w->plan, e);
 }
 
+/* For the record: what was typed. */
+static enum rc say_command(struct work *w, struct err *e)
+{
+    struct strings argv = {0};
+    enum rc rc = options_safe_argv(w->plan.options, &argv, e);
+    enum rc put = rc == RC_OK ? buf_puts(&w->text, "muster") : rc;
+    for (size_t i = 1; put == RC_OK && i < argv.count; i++) {
+        put = buf_putc(&w->text, ' ');
+        if (put == RC_OK)
+            put = buf_puts(&w->text, argv.items[i]);
+    }
+    mem_free(argv.items);
+    return rc != RC_OK ? rc : put != RC_OK || buf_cstr(&w->text) == NULL ? err_nomem(e) : RC_OK;
+}
+
 static enum rc execute(struct work *w, struct pool *pool, int *code, struct err *e)
 {
-    struct run_agent agent = {.request = &w->request,
+    struct run_query query = {.request = &w->request,
                               .user = w,
                               .open = on_open,
                               .reply = on_reply,
                               .ended = on_ended,
                               .tick = on_tick,
                               .report = on_report};
+    struct run_agent agent;
+    plan_agent(&w->plan, &agent);
+    run_query_init(&query, &agent);
     struct run_plan plan;
     plan_fill(&w->plan, &plan);
     plan.agent = &agent;
+    plan.command_text = buf_cstr(&w->text);
     plan.pool = pool;
     return run_execute(&plan, code, e);
 }
@@ -128,12 +150,15 @@ int cmd_stats(struct options *o)
     int code = 1;
     plan_init(&w.plan, o);
     buf_init(&w.request, REQUEST_MOST);
+    buf_init(&w.text, TEXT_MOST);
     /* A wrong name is told before a worker is forked. */
     enum rc rc = view_init(&w.view, o, &e);
     if (rc == RC_OK)
         rc = plan_begin(o, &pool, &e);
     if (rc == RC_OK)
         rc = prepare(&w, &ended, &code, &e);
+    if (rc == RC_OK && !ended)
+        rc = say_command(&w, &e);
     if (rc == RC_OK && !ended) {
         rc = execute(&w, pool, &code, &e);
         pool = NULL;
@@ -142,6 +167,7 @@ int cmd_stats(struct options *o)
     stats_free(w.stats);
     view_fini(&w.view);
     buf_fini(&w.request);
+    buf_fini(&w.text);
     plan_fini(&w.plan);
     return rc == RC_OK ? code : cmd_fail(&e);
 }

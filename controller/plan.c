@@ -270,3 +270,14 @@ unsigned cmd_worker_count(void)
     /* Two at least: who kills a worker shall not have ended the run with it. */
     return cores < 2 ? 2 : cores > 64 ? 64 : (unsigned)cores;
 }
+
+void plan_agent(const struct plan *p, struct run_agent *out)
+{
+    static const enum remote_mode modes[] = {[AGENT_CACHED] = REMOTE_CACHED,
+                                             [AGENT_TEMPORARY] = REMOTE_TEMPORARY,
+                                             [AGENT_NEVER] = REMOTE_NEVER,
+                                             [AGENT_INSTALLED] = REMOTE_INSTALLED};
+    const struct options *o = p->options;
+    *out = (struct run_agent){.mode = modes[o->agent_mode],
+                              .fallback = o->agent_mode != AGENT_INSTALLED};
+}

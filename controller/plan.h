@@ -48,6 +48,9 @@ enum rc plan_targets(struct plan *p, struct err *e);
 void plan_print_targets(const struct plan *p); /* --dry-run: a line for each */
 /* Asks for passphrases. The last step. */
 enum rc plan_unlock(struct plan *p, struct err *e);
+/* How the agent gets to the hosts, by the options; what is asked of it is the caller's to fill in.
+ */
+void plan_agent(const struct plan *p, struct run_agent *out);
 /* All members of *out that follow from p; the others are zero. */
 void plan_fill(struct plan *p, struct run_plan *out);
 

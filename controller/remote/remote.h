@@ -90,6 +90,10 @@ struct remote_end {
     size_t map_len;
 };
 
+/* What it means for a host, before one looks into the map: NONE for ok and for failed without a
+ * word. */
+enum problem remote_end_problem(const struct remote_end *end);
+
 struct remote_failure {
     enum problem problem;
     enum phase phase;

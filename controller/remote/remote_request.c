@@ -214,3 +214,17 @@ void remote_cancel(struct remote *r, uint64_t now_ms, uint64_t id, uint64_t grac
     if (r->state == S_READY)
         (void)send_cancel(r, id, grace_ms);
 }
+
+enum problem remote_end_problem(const struct remote_end *end)
+{
+    if (end->problem != PROBLEM_NONE)
+        return end->problem;
+    switch (end->status) {
+    case REMOTE_REQUEST_CANCELLED: return PROBLEM_CANCELLED;
+    case REMOTE_REFUSED:
+    case REMOTE_UNSUPPORTED: return PROBLEM_AGENT_REFUSED;
+    case REMOTE_BUSY: return PROBLEM_AGENT_REFUSED;
+    case REMOTE_LOST: return PROBLEM_CONNECTION_LOST;
+    default: return PROBLEM_NONE;
+    }
+}

@@ -400,6 +400,14 @@ enum rc agents_open(struct run *r, struct err *e)
     return rc;
 }
 
+enum rc agents_begin(struct run *r, struct err *e)
+{
+    const struct run_agent *agent = r->plan->agent;
+    if (agent == NULL || agent->open == NULL)
+        return RC_OK;
+    return agent->open(agent->user, &r->out_sink, &r->err_sink, clock_ms(), e);
+}
+
 void agents_pause(struct run *r, bool on)
 {
     for (struct attempt *a = r->oldest; a != NULL; a = a->next)
@@ -418,7 +426,7 @@ void agents_beat(struct run *r)
         if (a->host != NULL && a->host->sent && remote_wake_at(a->host->remote) <= now)
             remote_tick(a->host->remote, now);
     }
-    if (r->plan->agent->tick != NULL)
-        r->plan->agent->tick(r->plan->agent->user, now);
+    if (r->plan->agent->beat != NULL)
+        r->plan->agent->beat(r->plan->agent->user, r, now);
     run_pump(r);
 }

@@ -265,6 +265,11 @@ static void fit_fanout(struct sched_opts *s, unsigned workers, unsigned descript
     s->fanout = (uint32_t)room;
 }
 
+static bool runs_commands(const struct run *r)
+{
+    return r->plan->scan == NULL && (r->plan->agent == NULL || r->plan->agent->commands);
+}
+
 static enum rc open_record(struct run *r, struct err *e)
 {
     const struct options *o = r->options;
@@ -292,7 +297,8 @@ static enum rc open_record(struct run *r, struct err *e)
             .argc = argv.count,
             .targets = r->names,
             .target_count = r->count,
-            .replay = buf_cstr(&replay),
+            /* What only measures is asked for again, not retried. */
+            .replay = runs_commands(r) ? buf_cstr(&replay) : "null",
         };
         rc = record_open(&r->record, buf_cstr(&state), &start, e);
     }
@@ -310,14 +316,15 @@ static enum rc open_output(struct run *r, struct err *e)
     writer_sink(r->err, &r->err_sink);
     const struct options *o = r->options;
     struct output_opts opts = o->output;
-    bool scan = r->plan->scan != NULL;
-    if (scan || (r->plan->agent != NULL && !r->plan->agent->commands))
-        opts.mode = OUTPUT_NONE; /* a summary only */
+    if (!runs_commands(r)) { /* a summary only */
+        opts.mode = OUTPUT_NONE;
+        opts.columns = NULL;
+    }
     snprintf(r->retry_hint, sizeof r->retry_hint, "muster retry %s", record_id(r->record));
     r->about = (struct output_run){
         .run_id = record_id(r->record),
         .command = r->plan->command_text,
-        .retry_hint = scan ? NULL : r->retry_hint,
+        .retry_hint = runs_commands(r) ? r->retry_hint : NULL,
         .hosts = r->plan->selection->hosts,
         .host_count = r->count,
         .inventory = r->plan->inventory,
@@ -408,6 +415,8 @@ static enum rc open_parts(struct run *r, struct err *e)
         rc = open_record(r, e);
     if (rc == RC_OK)
         rc = open_output(r, e);
+    if (rc == RC_OK)
+        rc = agents_begin(r, e);
     if (rc == RC_OK)
         rc = watch_open(r, e);
     return rc;

@@ -9,6 +9,7 @@
 
 #include "common/err.h"
 #include "controller/cli/options.h"
+#include "controller/output/output.h"
 #include "controller/run/jump.h"
 #include "controller/run/target.h"
 #include "controller/remote/remote.h"
@@ -38,6 +39,7 @@ struct run_scan {
 /* A run whose hosts are talked to through the agent instead of being given a command. The functions
  * come from the loop; from inside them the run_host_* of the same host may be called, and nothing
  * else of the run. What is said of a host ends with `ended`, once for each. */
+struct run;
 struct run_host; /* one host's conversation; valid during the call that brought it */
 
 struct run_agent {
@@ -48,6 +50,10 @@ struct run_agent {
     uint64_t ping_ms; /* 0: the default */
     bool commands;    /* what it does are commands: shown and recorded as such */
     void *user;
+    /* Once, before the first host: where results and words for people go, until report has
+     * returned. A failure ends the run. May be NULL. */
+    enum rc (*open)(void *user, const struct sink *results, const struct sink *info,
+                    uint64_t now_ms, struct err *e);
     /* Requests may be made. Comes again when an agent that died was started anew. */
     void (*ready)(void *user, uint32_t target, struct run_host *h,
                   const struct remote_hello *hello);
@@ -63,7 +69,7 @@ struct run_agent {
      * false, or NULL: the conversation is ended as it is. */
     bool (*cancel)(void *user, uint32_t target, struct run_host *h);
     void (*ended)(void *user, uint32_t target, const struct outcome *o, const char *address);
-    void (*tick)(void *user, uint64_t now_ms); /* ten times a second; may be NULL */
+    void (*beat)(void *user, struct run *r, uint64_t now_ms); /* ten a second; may be NULL */
     /* All have ended, the loop is gone: before the summary. May be NULL. */
     void (*report)(void *user);
 };

@@ -199,7 +199,8 @@ void fallback_settle(const struct attempt *a, struct outcome *o);
 struct attempt *run_host_attempt(const struct run_host *h);
 
 /* agents.c: all do nothing in a run without plan->agent. */
-enum rc agents_open(struct run *r, struct err *e); /* gives the workers the agents' files */
+enum rc agents_begin(struct run *r, struct err *e); /* output is there */
+enum rc agents_open(struct run *r, struct err *e);  /* gives the workers the agents' files */
 /* Starts the attempt's job: `spec` has all but what the agent's first command decides. As
  * pool_start. */
 enum rc agents_start(struct attempt *a, struct session_spec *spec, struct err *e);

@@ -213,19 +213,6 @@ static void read_end(const struct remote_end *end, struct outcome *o)
         o->problem = PROBLEM_EXIT_NONZERO;
 }
 
-static enum problem status_problem(const struct remote_end *end)
-{
-    if (end->problem != PROBLEM_NONE)
-        return end->problem;
-    switch (end->status) {
-    case REMOTE_REQUEST_CANCELLED: return PROBLEM_CANCELLED;
-    case REMOTE_REFUSED:
-    case REMOTE_UNSUPPORTED: return PROBLEM_AGENT_REFUSED;
-    case REMOTE_LOST: return PROBLEM_CONNECTION_LOST;
-    default: return PROBLEM_NONE;
-    }
-}
-
 static bool is_before_run(enum problem p)
 {
     return p == PROBLEM_AGENT_REFUSED || strncmp(problem_name(p), "become-", 7) == 0;
@@ -256,7 +243,7 @@ static void on_end(void *user, uint32_t target, struct run_host *h, uint64_t id,
     if (id != run_host_attempt(h)->request)
         return;
     outcome_init(&o);
-    o.problem = status_problem(end);
+    o.problem = remote_end_problem(end);
     o.phase = PHASE_RUN;
     o.sent = true;
     snprintf(o.detail, sizeof o.detail, "%s", end->detail);

@@ -42,6 +42,8 @@ static void try_start(const struct frame *f)
     must(m.spec.key_count <= SESSION_MAX_KEYS && m.spec.command_len <= SESSION_MAX_COMMAND);
     must(m.spec.kind < SESSION_KIND_COUNT);
     must((m.spec.via_job != 0) == (m.via_host[0] != '\0'));
+    must(m.spec.input < INPUT_KIND_COUNT && m.spec.blob < SESSION_MAX_BLOBS);
+    must(m.spec.kind == SESSION_WARM || (m.spec.input == INPUT_NONE && m.spec.blob == 0));
     must(m.spec.addr.sa.sa_family == AF_INET || m.spec.addr.sa.sa_family == AF_INET6);
     buf_init(&b, FRAME_MAX);
     must(msg_put_start(&b, f->id, &m.spec) == RC_OK);
@@ -49,6 +51,24 @@ static void try_start(const struct frame *f)
     must(msg_get_start(&g, &n, NULL) == RC_OK);
     must(m.spec.via_job == n.spec.via_job && strcmp(m.via_host, n.via_host) == 0);
     must(strcmp(m.label, n.label) == 0 && m.spec.command_len == n.spec.command_len);
+    buf_fini(&b);
+}
+
+static void try_exec(const struct frame *f)
+{
+    struct session_command c, d;
+    struct frame g;
+    struct buf b;
+    if (msg_get_exec(f, &c, NULL) != RC_OK)
+        return;
+    must(c.len <= SESSION_MAX_COMMAND && (c.len == 0 || memchr(c.text, 0, c.len) == NULL));
+    must(c.input < INPUT_KIND_COUNT && c.blob < SESSION_MAX_BLOBS);
+    must(c.run_timeout_ms <= MSG_MAX_MS && c.silence_timeout_ms <= MSG_MAX_MS);
+    buf_init(&b, FRAME_MAX);
+    must(msg_put_exec(&b, f->id, &c) == RC_OK);
+    again(&b, &g);
+    must(msg_get_exec(&g, &d, NULL) == RC_OK && c.len == d.len && c.input == d.input);
+    must(c.blob == d.blob && c.run_timeout_ms == d.run_timeout_ms);
     buf_fini(&b);
 }
 
@@ -60,7 +80,8 @@ static void try_done(const struct frame *f)
     if (msg_get_done(f, &r, NULL) != RC_OK)
         return;
     must(r.outcome.exit_code >= -1 && r.outcome.exit_code <= 255);
-    must(r.outcome.problem != PROBLEM_NONE || r.outcome.sent || r.outcome.phase == PHASE_HOST_KEY);
+    must(r.outcome.problem != PROBLEM_NONE || r.outcome.sent || r.outcome.phase == PHASE_HOST_KEY ||
+         r.outcome.phase == PHASE_CLOSE);
     for (const char *c = r.outcome.detail; *c != '\0'; c++)
         must((unsigned char)*c >= ' ' && *c != 0x7f);
     buf_init(&b, FRAME_MAX);
@@ -109,7 +130,15 @@ static void try_others(const struct frame *f)
     switch (f->type) {
     case MSG_STDIN:
         if (msg_get_stdin(f, &p, &n, &flag, NULL) == RC_OK)
-            must(n <= MSG_STDIN_PART);
+            must(n <= MSG_STDIN_PART && f->id < SESSION_MAX_BLOBS);
+        break;
+    case MSG_INPUT:
+        if (msg_get_input(f, &p, &n, &flag, NULL) == RC_OK)
+            must(n <= MSG_INPUT_PART && (n > 0 || flag));
+        break;
+    case MSG_TAKEN:
+        if (msg_get_taken(f, &n, NULL) == RC_OK)
+            must(n > 0 && n <= SESSION_MAX_INPUT);
         break;
     case MSG_HOSTKEY_ANSWER:
         if (msg_get_hostkey_answer(f, &answer, NULL) == RC_OK)
@@ -147,7 +176,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         switch (f.type) {
         case MSG_KEY: try_key(&f); break;
         case MSG_START: try_start(&f); break;
+        case MSG_ENDED:
         case MSG_DONE: try_done(&f); break;
+        case MSG_EXEC: try_exec(&f); break;
         case MSG_IDENTITY: try_identity(&f); break;
         case MSG_SIGN:
         case MSG_SIGNED: try_sign(&f); break;

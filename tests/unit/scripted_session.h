@@ -157,6 +157,47 @@ static void misbehave(const char *how)
     buf_fini(&b);
 }
 
+/* The same of one whose command was sent, about job 1. */
+static void lie(const char *how)
+{
+    struct buf b;
+    struct session_result ok = {.server_banner = ""}, lost, none;
+    buf_init(&b, 1 << 20);
+    outcome_init(&ok.outcome);
+    none = ok;
+    none.outcome.phase = PHASE_CLOSE;
+    ok.outcome.phase = PHASE_RUN;
+    ok.outcome.sent = true;
+    lost = ok;
+    lost.outcome.problem = PROBLEM_CONNECTION_LOST;
+    ok.outcome.exit_code = 0;
+    if (strstr(how, "-idle") != NULL)
+        msg_put_ended(&b, 1, &ok);
+    if (str_starts(how, "lie-ended"))
+        msg_put_ended(&b, 1, &ok);
+    else if (str_starts(how, "lie-data"))
+        msg_put_data(&b, 1, false, "x", 1);
+    else if (str_starts(how, "lie-sent"))
+        msg_put_empty(&b, MSG_SENT, 1);
+    else if (str_starts(how, "lie-authenticated"))
+        msg_put_empty(&b, MSG_AUTHENTICATED, 1);
+    else if (str_starts(how, "lie-taken"))
+        msg_put_taken(&b, 1, 1);
+    else if (str_starts(how, "lie-ok"))
+        msg_put_done(&b, 1, &ok);
+    else if (str_starts(how, "lie-close"))
+        msg_put_done(&b, 1, &none);
+    else if (str_starts(how, "lie-done-sent"))
+        msg_put_done(&b, 1, &lost);
+    else if (str_starts(how, "lie-unsent"))
+        msg_put_ended(&b, 1, &none);
+    else
+        abort();
+    if (write(socket_of_worker(), b.data, b.len) != (ssize_t)b.len)
+        abort();
+    buf_fini(&b);
+}
+
 static void send_text(struct session *s, bool is_stderr, const char *text)
 {
     s->ops.data(s->user, is_stderr, text, strlen(text));
@@ -229,6 +270,9 @@ static void run_command(struct session *s)
         send_text(s, false, s->signature);
         finish(s, PROBLEM_NONE, 0);
     } else if (str_starts(c, "duplex")) {
+        s->waiting = true;
+    } else if (str_starts(c, "lie-")) {
+        lie(c);
         s->waiting = true;
     } else if (strcmp(c, "hang") == 0) {
         s->waiting = true;

@@ -8,197 +8,16 @@
 
 #include <netinet/tcp.h>
 
-#include "tests/unit/session_fixture.h"
+#include "tests/unit/warm_fixture.h"
 
 static pid_t sshd_pid, rekey_pid;
 static int sshd_port, rekey_port;
 static const char *const SSHD_IP = "127.77.6.1";
 
-enum { SCRIPT = 8 };
-
-/* What happened on one session; the commands after the first are given from inside `ended`. */
-struct warm {
-    struct bench *bench;
-    struct session *s;
-    bool inside;
-    struct session_command script[SCRIPT]; /* [0]: what session_start got */
-    int at, count;                         /* of the script */
-    bool stay;                             /* do not finish after the last one */
-    int sent, ended, done, authenticated;
-    struct session_result results[SCRIPT], end;
-    struct buf out;
-    size_t taken;
-    const uint8_t *feed;
-    size_t feed_left;
-    bool feed_failed; /* no memory */
-};
-
-static struct session_command command(const char *text, enum input_kind input, unsigned blob)
-{
-    return (struct session_command){
-        .text = text, .len = strlen(text), .input = input, .blob = blob};
-}
-
-static void w_hostkey(void *user, const char *type, const void *blob, size_t len)
-{
-    struct warm *w = user;
-    (void)type, (void)blob, (void)len;
-    assert_false(w->inside);
-    session_hostkey_answer(w->s, HOSTKEY_ACCEPT, PROBLEM_NONE, NULL);
-}
-
-static void w_authenticated(void *user)
-{
-    struct warm *w = user;
-    assert_false(w->inside);
-    assert_int_equal(w->authenticated++, 0);
-}
-
-static void w_sent(void *user)
-{
-    struct warm *w = user;
-    assert_false(w->inside);
-    assert_int_equal(w->sent++, w->ended);
-}
-
-static void w_data(void *user, bool is_stderr, const void *p, size_t n)
-{
-    struct warm *w = user;
-    (void)is_stderr;
-    assert_int_equal(w->sent, w->ended + 1);
-    mem_fail_after(-1); /* of the test's own */
-    assert_int_equal(buf_append(&w->out, p, n), RC_OK);
-}
-
-static void w_taken(void *user, size_t n)
-{
-    struct warm *w = user;
-    assert_true(n >= SESSION_TAKEN && n <= SESSION_MAX_INPUT + SESSION_TAKEN);
-    w->taken += n;
-}
-
-static void give_next(struct warm *w)
-{
-    struct err e = {0};
-    if (w->at < w->count) {
-        enum rc rc = session_exec(w->s, &w->script[w->at++], &e);
-        if (rc == RC_NOMEM)
-            session_cancel(w->s, PROBLEM_LOCAL_RESOURCE, true);
-        else
-            assert_int_equal(rc, RC_OK);
-    } else if (!w->stay) {
-        session_finish(w->s);
-    }
-}
-
-static void w_ended(void *user, const struct session_result *r)
-{
-    struct warm *w = user;
-    assert_false(w->inside);
-    assert_true(w->ended < SCRIPT);
-    w->results[w->ended++] = *r;
-    w->sent = w->ended; /* one that was not sent has ended, too */
-    give_next(w);
-}
-
-static void w_done(void *user, const struct session_result *r)
-{
-    struct warm *w = user;
-    assert_false(w->inside);
-    assert_int_equal(w->done++, 0);
-    w->end = *r;
-    w->s = NULL;
-}
-
-static const struct session_ops warm_ops = {.hostkey = w_hostkey,
-                                            .authenticated = w_authenticated,
-                                            .sent = w_sent,
-                                            .data = w_data,
-                                            .done = w_done,
-                                            .ended = w_ended,
-                                            .taken = w_taken};
-
-static void warm_init(struct warm *w, struct bench *b)
-{
-    memset(w, 0, sizeof *w);
-    w->bench = b;
-    buf_init(&w->out, 64 << 20);
-}
-
-static void then(struct warm *w, struct session_command c)
-{
-    assert_true(w->count < SCRIPT);
-    w->script[w->count++] = c;
-}
-
-static struct session_spec warm_spec(const struct warm *w, int port)
-{
-    struct session_spec spec = spec_for(SSHD_IP, port, w->script[0].text);
-    spec.kind = SESSION_WARM;
-    spec.input = w->script[0].input;
-    spec.blob = w->script[0].blob;
-    spec.run_timeout_ms = w->script[0].run_timeout_ms;
-    spec.silence_timeout_ms = w->script[0].silence_timeout_ms;
-    return spec;
-}
-
 static void warm_start(struct warm *w, int port)
 {
-    struct err e = {0};
-    struct session_spec spec = warm_spec(w, port);
-    w->at = 1;
-    w->inside = true;
-    assert_int_equal(session_start(&w->s, w->bench->env, &spec, &warm_ops, w, &e), RC_OK);
-    w->inside = false;
-}
-
-static void turn(struct warm *w)
-{
-    uv_run(&w->bench->loop, UV_RUN_ONCE);
-}
-
-static void warm_until_done(struct warm *w)
-{
-    while (w->done == 0)
-        turn(w);
-}
-
-static void warm_until_idle(struct warm *w, int ended)
-{
-    while (w->done == 0 && !(w->ended >= ended && w->s->state == S_IDLE))
-        turn(w);
-    if (w->done != 0)
-        fail_msg("it ended: %s, %s", problem_name(w->end.outcome.problem), w->end.outcome.detail);
-    assert_int_equal(w->ended, ended);
-}
-
-/* Until its command runs. */
-static void warm_until_running(struct warm *w, int sent)
-{
-    while (w->done == 0 && !(w->sent >= sent && w->s->state == S_RUN))
-        turn(w);
-    assert_int_equal(w->done, 0);
-}
-
-static void expect_finished(const struct warm *w, int ended)
-{
-    const struct outcome *o = &w->end.outcome;
-    if (o->problem != PROBLEM_NONE)
-        fail_msg("%s in %s: %s", problem_name(o->problem), phase_name(o->phase), o->detail);
-    assert_int_equal(w->ended, ended);
-    assert_int_equal(w->done, 1);
-    assert_int_equal(o->phase, PHASE_CLOSE);
-    assert_false(o->sent);
-    assert_false(o->may_still_run);
-    assert_int_equal(o->exit_code, -1);
-}
-
-static void expect_end(const struct warm *w, enum problem problem, bool sent)
-{
-    const struct outcome *o = &w->end.outcome;
-    if (o->problem != problem || o->sent != sent)
-        fail_msg("wanted %s, got %s in %s, sent %d: %s", problem_name(problem),
-                 problem_name(o->problem), phase_name(o->phase), o->sent, o->detail);
+    struct session_spec spec = warm_spec(w, SSHD_IP, port);
+    warm_start_spec(w, &spec);
 }
 
 static uint8_t *pattern(size_t n)
@@ -669,6 +488,64 @@ static void test_lost_while_idle(void **state)
     bench_fini(&b);
 }
 
+static void open_link(struct probe *p, struct bench *b, struct session *via)
+{
+    struct session_spec spec = spec_for(via != NULL ? "0.0.0.0" : SSHD_IP, sshd_port, "");
+    spec.kind = SESSION_LINK;
+    spec.via = via;
+    spec.via_host = via != NULL ? SSHD_IP : NULL;
+    probe_init(p, b);
+    start(p, &spec);
+    run_until_state(p, S_LINKED);
+}
+
+/* Behind two bastions, as in front of them; and what becomes of one that is idle when a bastion
+ * goes. */
+static void test_behind_bastions(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct probe links[2];
+    struct warm w;
+    size_t n = 1024 * 1024 + 3;
+    uint8_t *bytes = pattern(n);
+    bench_init(&b);
+    open_link(&links[0], &b, NULL);
+    open_link(&links[1], &b, links[0].s);
+    warm_init(&w, &b);
+    w.stay = true;
+    w.feed = bytes;
+    w.feed_left = n;
+    then(&w, command("exec cat", INPUT_DUPLEX, 0));
+    then(&w, command("exit 6", INPUT_NONE, 0));
+    struct session_spec spec = warm_spec(&w, "0.0.0.0", sshd_port);
+    spec.via = links[1].s;
+    spec.via_host = SSHD_IP;
+    warm_start_spec(&w, &spec);
+    while (w.ended < 2 || w.s->state != S_IDLE) {
+        if (w.ended == 0 && w.sent == 1)
+            feed(&w);
+        turn(&w);
+        assert_int_equal(w.done, 0);
+    }
+    assert_int_equal(w.out.len, n);
+    assert_memory_equal(w.out.data, bytes, n);
+    assert_int_equal(w.results[1].outcome.exit_code, 6);
+    session_cancel(links[0].s, PROBLEM_CANCELLED, true);
+    warm_until_done(&w);
+    expect_end(&w, PROBLEM_CONNECTION_LOST, false);
+    assert_non_null(strstr(w.end.outcome.detail, "host: "));
+    buf_fini(&w.out);
+    for (int i = 0; i < 2; i++) {
+        run_until_done(&links[i]);
+        probe_fini(&links[i]);
+    }
+    while (session_env_active(b.env) > 0)
+        uv_run(&b.loop, UV_RUN_ONCE);
+    bench_fini(&b);
+    mem_free(bytes);
+}
+
 /* Turn n of the loop lands in each state of each of three commands. */
 static void test_cancel_at_every_turn(void **state)
 {
@@ -741,7 +618,7 @@ static void test_no_memory(void **state)
         w.feed_left = n;
         then(&w, command("true", INPUT_NONE, 0));
         then(&w, command("sleep 0.02; exec cat >/dev/null", INPUT_DUPLEX, 0));
-        struct session_spec spec = warm_spec(&w, sshd_port);
+        struct session_spec spec = warm_spec(&w, SSHD_IP, sshd_port);
         size_t live = mem_live();
         w.at = 1;
         mem_fail_after(at);
@@ -809,6 +686,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cancel_background),
         cmocka_unit_test(test_cancel_in_vain),
         cmocka_unit_test(test_lost_while_idle),
+        cmocka_unit_test(test_behind_bastions),
         cmocka_unit_test(test_cancel_at_every_turn),
         cmocka_unit_test(test_no_memory),
     };

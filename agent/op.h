@@ -24,7 +24,7 @@ struct op;
 
 enum allow { ALLOW_STATS = 1, ALLOW_EXEC = 2, ALLOW_ALL = 3 };
 
-enum { OP_MAX_FDS = 4 }; /* that one request waits for */
+enum { OP_MAX_FDS = 5 }; /* that one request waits for */
 
 struct op_kind {
     const char *name; /* member `op` of its REQUEST */

@@ -3,5 +3,6 @@
 
 const struct op_kind *const op_kinds[] = {
     &op_stats,
+    &op_exec,
     NULL,
 };

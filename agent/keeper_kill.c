@@ -1,0 +1,124 @@
+/* Ending all that a command started.
+ *
+ * Who is found: the command's process group, as long as the command itself was not reaped (until
+ * then its number cannot be another's); and the keeper's own children, which is where every orphan
+ * of the command ends up (a child cannot be another's either, since only the keeper reaps it). A
+ * tree is ended from its top: what loses its parent is a child in the next round.
+ *
+ * What sudo started cannot be signalled by its user. For it: the terminal (TIOCSIG reaches whoever
+ * is in front, by the kernel), a `sudo -n kill` in the same session, whose ticket the first sudo
+ * left, and at last the terminal's hangup. None of these is sure, so what is left is told.
+ */
+#include "agent/keeper_int.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/procs.h"
+#include "common/mem.h"
+
+enum { HELPER_PIDS = 64 };
+
+/* A daemon in a session of its own is the command's wish, and stays where lives_on says so. With a
+ * terminal the session is the keeper's. */
+static bool counts(const struct keeping *k, const struct proc *p)
+{
+    if (p->pid == k->helper)
+        return false;
+    if (!k->spec->lives_on || p->pid == k->pid)
+        return true;
+    pid_t session = getsid(p->pid), ours = k->spec->tty ? getpid() : k->pid;
+    return session == ours || (k->sudo_session > 0 && session == k->sudo_session);
+}
+
+bool keeper_any_left(struct keeping *k)
+{
+    struct proc *list;
+    bool any = false;
+    siginfo_t si;
+    if (!k->exited)
+        return true;
+    if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD)
+        return false;
+    size_t n = procs_below(getpid(), false, &list);
+    for (size_t i = 0; i < n; i++)
+        any = any || (list[i].state != 'Z' && counts(k, &list[i]));
+    mem_free(list);
+    return any;
+}
+
+/* The list for kill: the command's groups while it is there, and every process below us. */
+static unsigned help_list(const struct keeping *k, char words[][16])
+{
+    struct proc *list;
+    unsigned n = 0;
+    if (!k->exited)
+        snprintf(words[n++], sizeof *words, "-%d", (int)k->pid);
+    if (!k->exited && k->sudo_pid > 1)
+        snprintf(words[n++], sizeof *words, "-%d", (int)k->sudo_pid);
+    if (!k->exited && k->sudo_pid > 1)
+        snprintf(words[n++], sizeof *words, "%d", (int)k->sudo_pid);
+    size_t below = procs_below(getpid(), true, &list);
+    for (size_t i = 0; i < below && n < HELPER_PIDS; i++)
+        if (list[i].state != 'Z' && counts(k, &list[i]))
+            snprintf(words[n++], sizeof *words, "%d", (int)list[i].pid);
+    mem_free(list);
+    return n;
+}
+
+/* sudo once more, never with a password: a rule without one, or the ticket of the first. */
+static void help(struct keeping *k)
+{
+    static char sudo[] = "sudo", n_[] = "-n", u[] = "-u", end[] = "--", sh[] = "/bin/sh",
+                c[] = "-c", text[] = "kill -KILL \"$@\"";
+    char words[HELPER_PIDS][16], *argv[HELPER_PIDS + 10];
+    unsigned n = help_list(k, words), at = 0;
+    k->helped = true;
+    if (n == 0 || (k->helper = fork()) != 0)
+        return;
+    char *fixed[] = {sudo, n_, u, (char *)(uintptr_t)k->spec->sudo_user, end, sh, c, text, sh};
+    for (; at < sizeof fixed / sizeof *fixed; at++)
+        argv[at] = fixed[at];
+    for (unsigned i = 0; i < n; i++)
+        argv[at++] = words[i];
+    argv[at] = NULL;
+    sigset_t none;
+    sigemptyset(&none);
+    if (setpgid(0, 0) == 0 && dup2(k->ends.null, 0) >= 0 && dup2(k->ends.null, 1) >= 0 &&
+        dup2(k->ends.null, 2) >= 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0)
+        execve(k->spec->sudo, argv, k->spec->spawn.envp);
+    _exit(127);
+}
+
+/* Nobody of our own user may be asked; what the kernel does for a terminal needs no leave. */
+static void signal_through(struct keeping *k, int sig)
+{
+    if (k->ends.tty >= 0)
+        (void)ioctl(k->ends.tty, TIOCSIG, sig == SIGKILL ? SIGQUIT : SIGINT);
+    if (sig == SIGKILL && !k->helped && k->spec->sudo != NULL)
+        help(k);
+}
+
+void keeper_signal_all(struct keeping *k, int sig)
+{
+    struct proc *list;
+    bool denied = false;
+    if (!k->exited && k->pid > 0) {
+        denied = kill(-k->pid, sig) != 0 && errno == EPERM;
+        if (sig != SIGKILL)
+            (void)kill(-k->pid, SIGCONT); /* who is stopped does not hear it */
+    }
+    size_t n = procs_below(getpid(), false, &list);
+    for (size_t i = 0; i < n; i++)
+        if (list[i].state != 'Z' && counts(k, &list[i]) && kill(list[i].pid, sig) != 0 &&
+            errno == EPERM)
+            denied = true;
+    mem_free(list);
+    if (denied)
+        signal_through(k, sig);
+}

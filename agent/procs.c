@@ -1,0 +1,96 @@
+/* See procs.h. */
+#include "agent/procs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+
+/* "pid (comm) S ppid …": comm may hold anything, so what follows is found from the last ')'. */
+static bool parse(char *text, struct proc *out)
+{
+    char *p = strrchr(text, ')');
+    if (p == NULL || p[1] != ' ' || p[2] == '\0')
+        return false;
+    out->state = p[2];
+    p += 3;
+    out->parent = (pid_t)strtol(p, &p, 10);
+    for (unsigned field = 5; field <= 22; field++) { /* proc(5): 22 is starttime */
+        char *end;
+        unsigned long long v = strtoull(p, &end, 10);
+        if (end == p)
+            return false;
+        p = end;
+        out->start = v;
+    }
+    return true;
+}
+
+bool procs_look(pid_t pid, struct proc *out)
+{
+    char text[1024], name[32];
+    snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    *out = (struct proc){.pid = pid};
+    return parse(text, out);
+}
+
+static size_t read_all(struct proc **list)
+{
+    size_t n = 0, cap = 0;
+    struct dirent *d;
+    DIR *dir = opendir("/proc");
+    *list = NULL;
+    if (dir == NULL)
+        return 0;
+    while (n < PROCS_MAX && (d = readdir(dir)) != NULL) {
+        char *end;
+        long pid = strtol(d->d_name, &end, 10);
+        if (pid <= 0 || *end != '\0' || mem_grow(list, &cap, n + 1, sizeof **list) != 0)
+            continue;
+        n += procs_look((pid_t)pid, &(*list)[n]);
+    }
+    closedir(dir);
+    return n;
+}
+
+static bool is_below(const struct proc *list, size_t n, pid_t parent, pid_t root)
+{
+    if (parent == root)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (list[i].pid == parent)
+            return list[i].below;
+    return false;
+}
+
+size_t procs_below(pid_t root, bool deep, struct proc **list)
+{
+    size_t n = read_all(list), kept = 0;
+    for (bool more = true; more;) {
+        more = false;
+        for (size_t i = 0; i < n; i++) {
+            struct proc *p = &(*list)[i];
+            if (p->below || !is_below(*list, deep ? n : 0, p->parent, root))
+                continue;
+            p->below = true;
+            more = deep;
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        if ((*list)[i].below)
+            (*list)[kept++] = (*list)[i];
+    return kept;
+}

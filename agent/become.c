@@ -378,6 +378,26 @@ const char *become_meaning(const struct become *b, int status, bool had_output)
     return b->direct ? NULL : "become-failed";
 }
 
+/* Our own prompt, and the whole of our own command in its "not allowed to execute '…'". */
+static size_t skip_ours(const struct become *b, const char *text, size_t at, size_t n)
+{
+    static const char run[] = "execute '", as[] = "' as ";
+    size_t len = strlen(b->token);
+    if (text[at] == '[' && n - at > len + 2 && memcmp(text + at + 1, b->token, len) == 0)
+        return len + 2;
+    if (b->direct || n - at < sizeof run || memcmp(text + at, run, sizeof run - 1) != 0)
+        return 0;
+    const char *end = memmem(text + at, n - at, as, sizeof as - 1);
+    return end != NULL ? (size_t)(end + 2 - (text + at)) : 0;
+}
+
+static void put_line(char *line, size_t *n, size_t cap, char c)
+{
+    bool blank = c == '\n' || c == '\r' || c == ' ' || c == '\t';
+    if (*n + 1 < cap && (!blank || (*n > 0 && line[*n - 1] != ' ')))
+        line[(*n)++] = blank ? ' ' : c;
+}
+
 void become_detail(const struct become *b, char *dst, size_t cap)
 {
     char line[2 * BECOME_TEXT];
@@ -385,13 +405,14 @@ void become_detail(const struct become *b, char *dst, size_t cap)
     const char *parts[] = {b->note, b->said};
     const size_t lens[] = {b->n_note, b->n_said};
     for (unsigned i = 0; i < 2; i++)
-        for (size_t k = 0; k < lens[i] && n + 1 < sizeof line; k++) {
-            char c = parts[i][k];
-            bool blank = c == '\n' || c == '\r' || c == ' ' || c == '\t';
-            if (!blank)
-                line[n++] = c;
-            else if (n > 0 && line[n - 1] != ' ')
-                line[n++] = ' ';
+        for (size_t k = 0; k < lens[i];) {
+            size_t ours = skip_ours(b, parts[i], k, lens[i]);
+            if (ours > 0)
+                for (const char *p = parts[i][k] == '[' ? " " : "run it "; *p != '\0'; p++)
+                    put_line(line, &n, sizeof line, *p);
+            else
+                put_line(line, &n, sizeof line, parts[i][k]);
+            k += ours > 0 ? ours : 1;
         }
     while (n > 0 && line[n - 1] == ' ')
         n--;

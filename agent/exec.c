@@ -243,6 +243,9 @@ static void advance(struct exec *x, uint64_t now_ms)
     hear_keeper(x, now_ms);
     hear_sudo(x, now_ms);
     say_started(x, now_ms);
+    /* A job that sudo did not let begin is not one: the keeper waits to be told which it is. */
+    if (x->r.detach && x->exited && !x->begun && !x->gone && x->k.err < 0)
+        stop(x, KILLED_NOT, 0);
     if (x->r.detach && x->said) {
         hand_over(x);
         return;

@@ -64,6 +64,8 @@ void exec_fini(struct op *op);
 const char *exec_signal_name(int number, char dst[16]);
 /* exit (-1 when a signal ended it) and signal of a status as waitpid has it: two members. */
 void exec_put_status(struct wire_out *w, int status);
+/* END's status and problem for a command that ended like that. */
+void exec_verdict(int wait_status, enum killed killed, const char **status, const char **problem);
 
 /* ---- between exec.c and exec_end.c ---- */
 

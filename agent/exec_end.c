@@ -99,22 +99,29 @@ static void cut(struct exec_stream *s, bool drop)
     }
 }
 
+void exec_verdict(int wait_status, enum killed killed, const char **status, const char **problem)
+{
+    *status = "failed";
+    if (killed == KILLED_CANCEL) {
+        *status = "cancelled";
+        *problem = "cancelled";
+    } else if (killed == KILLED_TIMEOUT) {
+        *problem = "run-timeout";
+    } else if (WIFSIGNALED(wait_status)) {
+        *problem = "killed-by-signal";
+    } else if (WEXITSTATUS(wait_status) != 0) {
+        *problem = "exit-nonzero";
+    } else {
+        *status = "ok";
+        *problem = "";
+    }
+}
+
 static void end(struct exec *x)
 {
-    const struct keeper_word *w = &x->end;
-    const char *status = "failed", *problem = x->problem != NULL ? x->problem : "";
-    if (x->problem == NULL && w->killed == KILLED_CANCEL) {
-        status = "cancelled";
-        problem = "cancelled";
-    } else if (x->problem == NULL && w->killed == KILLED_TIMEOUT) {
-        problem = "run-timeout";
-    } else if (x->problem == NULL && WIFSIGNALED(w->status)) {
-        problem = "killed-by-signal";
-    } else if (x->problem == NULL && WEXITSTATUS(w->status) != 0) {
-        problem = "exit-nonzero";
-    } else if (x->problem == NULL) {
-        status = "ok";
-    }
+    const char *status = "failed", *problem = x->problem;
+    if (problem == NULL)
+        exec_verdict(x->end.status, (enum killed)x->end.killed, &status, &problem);
     serve_end(x->op, status, problem, x->detail, END_MEMBERS, put_end);
 }
 

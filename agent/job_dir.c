@@ -135,7 +135,7 @@ static bool make_files(struct job *j)
     return j->orders >= 0 && fcntl(j->lock, F_OFD_SETLK, &all) == 0;
 }
 
-static void read_boot_id(char id[JOB_BOOT_ID])
+void job_boot_id(char id[JOB_BOOT_ID])
 {
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, id, JOB_BOOT_ID - 1) : 0;
@@ -157,7 +157,7 @@ enum rc job_create(struct job *j, const char *run, const char *host, uint64_t ma
                       .max_output = max_output};
     snprintf(j->status.run, sizeof j->status.run, "%s", run);
     snprintf(j->status.host, sizeof j->status.host, "%s", host);
-    read_boot_id(j->status.boot_id);
+    job_boot_id(j->status.boot_id);
     if (!folder_name(j->name, run, host))
         return err_set(e, RC_LIMIT, "the host's name is too long for a job's folder");
     struct err why = {0};
@@ -334,7 +334,7 @@ bool job_look(int dir, const char *name, struct job_status *st)
         return !held;
     }
     parse_status(text, st);
-    read_boot_id(boot);
+    job_boot_id(boot);
     if (st->state == JOB_RUNNING && (!held || strcmp(boot, st->boot_id) != 0))
         st->state = JOB_LOST;
     if (st->state != JOB_ENDED) {

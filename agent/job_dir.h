@@ -67,6 +67,8 @@ int jobs_find(int parent, const char *run, const char *host, char name[JOB_NAME 
 /* What it is now: with sizes of the files while it runs. false: no status can be read and it is
  * being made just now. */
 bool job_look(int dir, const char *name, struct job_status *st);
+/* This boot's; "" where it cannot be read. */
+void job_boot_id(char id[JOB_BOOT_ID]);
 /* Tells its keeper to stop. false: nobody reads there any more. */
 bool job_tell(int dir, uint64_t grace_ms);
 /* Removes its files. 0, or -1 with errno. */

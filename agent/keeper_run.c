@@ -52,7 +52,7 @@ static void say_event(struct keeping *k, enum keeper_event event)
 static void finish(struct keeping *k)
 {
     struct job *j = k->spec->job;
-    if (j != NULL && k->report < 0 && k->pid > 0) {
+    if (j != NULL && k->draining) {
         j->status.stdout_kept = k->out.kept;
         j->status.stderr_kept = k->err.kept;
         j->status.stdout_dropped = k->out.dropped;
@@ -60,6 +60,8 @@ static void finish(struct keeping *k)
         j->status.status = k->status;
         j->status.killed = k->killed;
         job_ended(j);
+    } else if (j != NULL) {
+        job_remove(j); /* it was never let go: there is somebody who hears how it ended */
     }
     say_event(k, KEEPER_GONE);
 }
@@ -87,17 +89,26 @@ static bool streams_ended(const struct keeping *k)
     return k->out.fd < 0 && k->err.fd < 0;
 }
 
-/* Nothing is left to be ended. */
+/* Nothing is left to be ended. A job that is not let go yet waits for that: what it wrote is still
+ * in the pipes. */
 static void settled(struct keeping *k)
 {
-    if (k->draining && k->spec->job != NULL && !streams_ended(k) && k->phase != KEEPING_DRAINING)
-        enter(k, KEEPING_DRAINING, KEEPER_DRAIN_MS);
-    else if (k->phase != KEEPING_DRAINING || streams_ended(k))
+    if (k->phase == KEEPING_DRAINING)
+        enter(k, streams_ended(k) ? KEEPING_DONE : KEEPING_DRAINING, KEEPER_DRAIN_MS);
+    else if (k->spec->job == NULL || (k->draining && streams_ended(k)))
         enter(k, KEEPING_DONE, UINT64_MAX);
+    else if (k->draining)
+        enter(k, KEEPING_DRAINING, KEEPER_DRAIN_MS);
+    else if (k->killed != KILLED_NOT)
+        enter(k, KEEPING_DONE, UINT64_MAX);
+    else
+        enter(k, KEEPING_DRAINING, UINT64_MAX);
 }
 
 static void stop(struct keeping *k, enum killed why, uint64_t grace_ms)
 {
+    if (k->phase == KEEPING_DRAINING && !k->draining)
+        enter(k, KEEPING_DONE, UINT64_MAX);
     if (k->phase >= KEEPING_KILLING)
         return;
     if (k->phase == KEEPING_STOPPING || k->phase == KEEPING_LINGERING) {
@@ -195,13 +206,17 @@ static void drain(struct keeping *k)
     k->out = (struct keeper_stream){.fd = k->ends.out_read, .sink = j != NULL ? j->out : -1};
     k->err = (struct keeper_stream){.fd = k->ends.err_read, .sink = j != NULL ? j->err : -1};
     k->ends.out_read = k->ends.err_read = -1;
+    if (k->phase == KEEPING_DRAINING)
+        enter(k, KEEPING_DRAINING, KEEPER_DRAIN_MS);
 }
 
 static void agent_gone(struct keeping *k)
 {
     close_one(&k->ends.control);
-    /* A job that was not let go yet was never promised to anybody. */
-    if (!k->spec->lives_on || (k->spec->job != NULL && !k->draining))
+    /* A job that was not let go yet was never promised to anybody; but one that has run has run. */
+    if (k->phase == KEEPING_DRAINING)
+        drain(k);
+    else if (!k->spec->lives_on || (k->spec->job != NULL && !k->draining))
         stop(k, KILLED_DISCONNECT, KEEPER_LEAVE_MS);
     else
         drain(k);
@@ -264,7 +279,7 @@ static void on_stream(struct keeping *k, struct keeper_stream *s)
             close_one(&s->fd);
         break;
     }
-    if (k->phase == KEEPING_DRAINING)
+    if (k->phase == KEEPING_DRAINING && streams_ended(k))
         settled(k);
 }
 
@@ -357,6 +372,7 @@ static bool set_up(struct keeping *k)
                   e->tty,
                   e->tty_slave,
                   e->null,
+                  j != NULL ? j->parent : -1,
                   j != NULL ? j->dir : -1,
                   j != NULL ? j->out : -1,
                   j != NULL ? j->err : -1,

@@ -2,7 +2,5 @@
 #include "agent/op.h"
 
 const struct op_kind *const op_kinds[] = {
-    &op_stats,
-    &op_exec,
-    NULL,
+    &op_stats, &op_exec, &op_jobs, &op_attach, &op_collect, &op_kill, NULL,
 };

@@ -13,8 +13,8 @@
 #include "common/mem.h"
 #include "common/num.h"
 #include "common/str.h"
+#include "controller/again.h"
 #include "controller/record/record.h"
-#include "controller/run/wrap.h"
 #include "inventory/hostset.h"
 
 struct again {
@@ -58,58 +58,6 @@ static enum rc choose_hosts(struct options *o, struct again *a, struct err *e)
         a->counts[h->status]++;
         a->ran += may_have_run(h->status);
     }
-    return RC_OK;
-}
-
-/* A command that was not logged is typed again; its digest tells whether it is the same. */
-static enum rc check_digest(const struct options *o, const struct again *a, struct err *e)
-{
-    const char *want = json_string_value(json_object_get(a->start, "command_digest"));
-    char digest[RECORD_DIGEST];
-    struct buf text;
-    if (o->script != NULL || want == NULL)
-        return RC_OK;
-    buf_init(&text, WRAP_MAX);
-    enum rc rc = wrap_words(o->words.items, o->words.count, &text, e);
-    if (rc == RC_OK && strcmp(record_digest(digest, text.data, text.len), want) != 0)
-        rc = err_set(e, RC_USAGE,
-                     "this is not the command of run %s (its digest differs); for another command "
-                     "type: muster run",
-                     a->run->id);
-    buf_fini(&text);
-    return rc;
-}
-
-static enum rc restore(struct options *o, const struct again *a, struct err *e)
-{
-    bool logged = !json_is_null(json_object_get(a->start, "command"));
-    bool typed = o->words.count > 0;
-    if (logged && typed)
-        return err_set(e, RC_USAGE,
-                       "a retry repeats the command of its run; for another one type: muster run "
-                       "PATTERN -- COMMAND");
-    char *replay = json_dumps(json_object_get(a->start, "replay"), JSON_COMPACT);
-    if (replay == NULL)
-        return err_set(e, RC_CONFIG, "the record of that run does not say how to repeat it");
-    enum rc rc = options_replay_restore(o, replay, e);
-    free(replay);
-    return rc == RC_OK && typed ? check_digest(o, a, e) : rc;
-}
-
-/* What the record of the new run must say of the old one; copies, for the record is let go. */
-static enum rc keep_texts(struct options *o, const struct again *a, struct err *e)
-{
-    const char *pattern = json_string_value(json_object_get(a->start, "pattern"));
-    const char *reason = json_string_value(json_object_get(a->start, "reason"));
-    o->retry_of = arena_strdup(&o->arena, a->run->id);
-    if (o->retry_of == NULL)
-        return err_nomem(e);
-    o->pattern = pattern != NULL ? arena_strdup(&o->arena, pattern) : NULL;
-    if (pattern != NULL && o->pattern == NULL)
-        return err_nomem(e);
-    if (o->reason == NULL && reason != NULL &&
-        (o->reason = arena_strdup(&o->arena, reason)) == NULL)
-        return err_nomem(e);
     return RC_OK;
 }
 
@@ -167,10 +115,10 @@ static enum rc prepare(struct options *o, struct again *a, bool *ended, struct e
                 o->retry_select.count > 0 ? "as asked for" : "other than ok");
         return RC_OK;
     }
-    rc = restore(o, a, e);
+    rc = again_restore(o, a->run, a->start, e);
     if (rc == RC_OK)
         rc = say_what(o, a, e);
-    return rc == RC_OK ? keep_texts(o, a, e) : rc;
+    return rc == RC_OK ? again_keep_texts(o, a->run, a->start, e) : rc;
 }
 
 int cmd_retry(struct options *o)

@@ -15,6 +15,7 @@
 #include "common/str.h"
 #include "controller/plan.h"
 #include "controller/run/run.h"
+#include "controller/run/through.h"
 #include "controller/run/wrap.h"
 
 enum { INPUT_MAX = 64 << 20, SCRIPT_FILE_MAX = 16 << 20, READ_STEP = 64 << 10 };
@@ -108,6 +109,8 @@ static enum rc plain_command(const struct options *o, struct plan_parts *p, stru
 {
     char hint[256];
     enum rc rc = wrap_words(o->words.items, o->words.count, source, e);
+    if (rc == RC_OK && o->attach_run != NULL)
+        rc = buf_printf(&p->text, "attach %s: ", o->attach_run);
     if (rc == RC_OK)
         rc = buf_append(&p->text, source->data, source->len);
     if (rc == RC_OK && *options_quote_hint(o, hint, sizeof hint) != '\0')
@@ -190,10 +193,31 @@ static enum rc prepare(struct options *o, struct plan_parts *p, bool *ended, int
     return rc != RC_OK || *ended ? rc : plan_unlock(&p->plan, e);
 }
 
+static void go_through_agent(const struct plan_parts *p, struct through *t, struct run_agent *agent)
+{
+    const struct options *o = p->plan.options;
+    *t = (struct through){.kind = o->attach_run != NULL ? THROUGH_ATTACH
+                                  : o->detach           ? THROUGH_DETACH
+                                                        : THROUGH_RUN,
+                          .become = o->become,
+                          .lives_on = !o->disconnect_kills,
+                          .run = o->attach_run,
+                          .follow = !o->no_follow};
+    plan_agent(&p->plan, agent);
+    agent->fallback = false;
+    through_init(t, agent);
+}
+
 static enum rc execute(struct plan_parts *p, struct pool *pool, int *code, struct err *e)
 {
     struct run_plan plan;
+    struct run_agent agent;
+    struct through through;
     plan_fill(&p->plan, &plan);
+    if (options_through_agent(p->plan.options)) {
+        go_through_agent(p, &through, &agent);
+        plan.agent = &agent;
+    }
     plan.command = &p->command;
     plan.command_text = buf_cstr(&p->text);
     plan.input = p->has_input ? &p->input : NULL;

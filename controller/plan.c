@@ -45,7 +45,7 @@ static void warn_clear(const struct plan *p)
     char place[512];
     for (size_t i = 0; i < p->selection.count; i++) {
         const struct target *t = &p->targets[i];
-        if (t->password == 0 || t->clear == NULL)
+        if (t->clear == NULL)
             continue;
         value_place_text(place, sizeof place, t->clear);
         log_warn("%s%s a password stands there in clear text; muster vault encrypt --name NAME "
@@ -77,19 +77,30 @@ static enum rc open_secrets(struct plan *p, struct err *e)
 }
 
 /* Asked once, before anything is started, and sent to every host that wants one. */
+static enum rc ask_for(struct plan *p, const char *what, const char *option, uint32_t *id,
+                       struct err *e)
+{
+    struct secret *text = NULL;
+    enum rc rc = key_source_ask(what, false, &text, e);
+    if (rc == RC_OK)
+        rc = secrets_add(p->secrets, text->data, text->len, id, e);
+    secret_free(text);
+    if (rc == RC_NOTFOUND)
+        return err_set(e, RC_CONFIG, "%s: no terminal to ask on", option);
+    return rc == RC_OK ? rc : err_wrap(e, "%s", option);
+}
+
 static enum rc ask_password(struct plan *p, struct err *e)
 {
     const struct options *o = p->options;
-    struct secret *text = NULL;
-    if (!o->ask_pass || o->dry_run)
-        return RC_OK;
-    enum rc rc = key_source_ask("SSH password", false, &text, e);
-    if (rc == RC_OK)
-        rc = secrets_add(p->secrets, text->data, text->len, &p->password, e);
-    secret_free(text);
-    if (rc == RC_NOTFOUND)
-        return err_set(e, RC_CONFIG, "--ask-pass: no terminal to ask on");
-    return rc == RC_OK ? rc : err_wrap(e, "--ask-pass");
+    enum rc rc = RC_OK;
+    if (o->dry_run)
+        return rc;
+    if (o->ask_pass)
+        rc = ask_for(p, "SSH password", "--ask-pass", &p->password, e);
+    if (rc == RC_OK && o->ask_become_pass)
+        rc = ask_for(p, "sudo password", "--ask-become-pass", &p->become_password, e);
+    return rc;
 }
 
 /* The agent's keys. One that was named has to answer; one that the environment names may be gone.
@@ -142,6 +153,8 @@ static enum rc make_targets(struct plan *p, struct err *e)
     d.host_key_alias = o->host_key_alias;
     d.secrets = p->secrets;
     d.password = p->password;
+    d.becomes = p->options->become != NULL;
+    d.become_password = p->become_password;
     rc = target_config_new(&p->config, o, e);
     if (rc != RC_OK)
         return rc;

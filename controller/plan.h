@@ -24,7 +24,7 @@ struct plan { /* everything a run_plan points to */
     struct arena arena;
     struct keys keys;
     struct secrets *secrets;
-    uint32_t password; /* --ask-pass, in secrets */
+    uint32_t password, become_password; /* --ask-pass, --ask-become-pass, in secrets */
     struct unseal *unseal;
     struct masks *masks;
     char usual_key[4096];

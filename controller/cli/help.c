@@ -37,7 +37,7 @@ static enum rc put_spelling(struct buf *out, const struct option_def *d, size_t 
     enum rc rc = d->letter ? buf_printf(out, "  -%c, --%s", d->letter, d->name)
                            : buf_printf(out, "      --%s", d->name);
     if (rc == RC_OK && d->arg != NULL)
-        rc = buf_printf(out, " %s", d->arg);
+        rc = buf_printf(out, (d->flags & OPTION_MAYBE) != 0 ? "[=%s]" : " %s", d->arg);
     *columns = out->len - before;
     return rc;
 }
@@ -104,6 +104,12 @@ static const char *verb_words(enum verb v)
     case VERB_KEYSCAN:
         return "Logs in nowhere. Shows what is new, known, changed and revoked, and asks once\n"
                "before new keys are recorded.\n";
+    case VERB_ATTACH:
+        return "RUN is a run that was started with --detach, as 'muster history' has it, or last. "
+               "Shows\n"
+               "what its commands printed, waits for their end, and removes what the hosts keep "
+               "of\n"
+               "it. Ctrl-C leaves; the commands go on.\n";
     case VERB_STATS:
         return "Logs in and shows figures of each host, taken by muster's agent; docs/stats.md\n"
                "lists them. Nothing is installed, nothing on the host is changed.\n";

@@ -26,7 +26,9 @@ static enum rc put_names(struct buf *out, const struct option_def *d)
     enum rc rc = d->letter ? buf_printf(out, "*-%c*, ", d->letter) : RC_OK;
     if (rc == RC_OK)
         rc = buf_printf(out, "*--%s*", d->name);
-    if (rc == RC_OK && d->arg != NULL) {
+    if (rc == RC_OK && d->arg != NULL && (d->flags & OPTION_MAYBE) != 0) {
+        rc = buf_printf(out, "[=_%s_]", d->arg);
+    } else if (rc == RC_OK && d->arg != NULL) {
         rc = buf_puts(out, " _");
         if (rc == RC_OK)
             rc = put_text(out, d->arg);

@@ -27,6 +27,7 @@ enum verb {
     VERB_VAULT,
     VERB_KEYSCAN,
     VERB_STATS,
+    VERB_ATTACH,
     VERB_HELP, /* --help, help VERB: text is ready, exit 0 */
     VERB_VERSION,
     VERB_COUNT
@@ -149,7 +150,13 @@ struct options {
     uint32_t max_fail;
     struct sched_wave waves[SCHED_WAVES_MAX];
     uint32_t wave_count;
-    struct strings env; /* --env K=V */
+    const char *become;     /* --become: the user, or NULL */
+    bool ask_become_pass;   /* --ask-become-pass */
+    bool detach;            /* --detach */
+    bool disconnect_kills;  /* --on-disconnect kill */
+    bool no_follow;         /* attach --no-follow */
+    const char *attach_run; /* attach: the id of the run */
+    struct strings env;     /* --env K=V */
     const char *cwd, *stdin_path, *script;
     bool dry_run, raw, yes, allow_protected, no_breaker, no_log_command;
     uint32_t guard; /* --guard: more hosts than this need a yes; 0: never asks */
@@ -223,6 +230,9 @@ enum rc options_replay_restore(struct options *o, const char *json, struct err *
  * --no-log-command the words after "--" are one "(not logged)". The texts live as long as *o;
  * mem_free out->items, after failure too. */
 enum rc options_safe_argv(struct options *o, struct strings *out, struct err *e);
+
+/* The command goes through the agent on the host: as another user, detached, surely ended. */
+bool options_through_agent(const struct options *o);
 
 /* A hint for a command given as several words, each of which is quoted, when one of them holds what
  * a shell would have expanded (* $ | ; …); "" when there is none. Returns dst. */

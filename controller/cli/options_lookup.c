@@ -19,6 +19,7 @@ static const struct {
     [VERB_RETRY] = {"retry", "[options] RUN", "run again where a past run was not ok"},
     [VERB_VAULT] = {"vault", "ACTION [options] [FILE...]", "seal files and values, and open them"},
     [VERB_KEYSCAN] = {"keyscan", "[options] PATTERN", "collect, verify and record host keys"},
+    [VERB_ATTACH] = {"attach", "[options] RUN", "show what a detached run printed, to its end"},
     [VERB_STATS] = {"stats", "[options] PATTERN", "show how hosts are doing"},
 };
 

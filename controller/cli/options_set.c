@@ -194,6 +194,32 @@ enum rc set_agent(struct options *o, const struct option_def *d, const char *val
                    value);
 }
 
+enum rc set_become(struct options *o, const struct option_def *d, const char *value, struct err *e)
+{
+    (void)d;
+    bool named = strcmp(value, "true") != 0;
+    if (strcmp(value, "false") == 0) {
+        o->become = NULL;
+        return RC_OK;
+    }
+    if (named && (*value == '\0' || *value == '-' || strlen(value) > 255 ||
+                  strpbrk(value, " \t\n/:") != NULL))
+        return err_set(e, RC_USAGE, "'%.60s' is no user's name", value);
+    o->become = named ? value : "root";
+    return RC_OK;
+}
+
+enum rc set_on_disconnect(struct options *o, const struct option_def *d, const char *value,
+                          struct err *e)
+{
+    (void)d;
+    static const char *const words[] = {"continue", "kill"};
+    int i = choose(value, words, 2, e);
+    if (i >= 0)
+        o->disconnect_kills = i == 1;
+    return i >= 0 ? RC_OK : RC_USAGE;
+}
+
 enum rc set_ssh_agent(struct options *o, const struct option_def *d, const char *value,
                       struct err *e)
 {

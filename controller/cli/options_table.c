@@ -15,12 +15,13 @@
 #define V_VAULT   (1u << VERB_VAULT)
 #define V_KEYSCAN (1u << VERB_KEYSCAN)
 #define V_STATS   (1u << VERB_STATS)
-#define V_START   (V_RUN | V_RETRY)          /* what runs commands */
-#define V_LOGIN   (V_START | V_STATS)        /* what logs in to hosts */
-#define V_REACH   (V_LOGIN | V_KEYSCAN)      /* what connects to hosts */
-#define V_PICK    (V_REACH | V_HOSTS)        /* what chooses among them */
-#define V_PRINT   (V_RUN | V_RETRY | V_SHOW) /* what shows results */
-#define V_ALL     (V_START | V_HOSTS | V_HISTORY | V_SHOW | V_KEYSCAN | V_STATS)
+#define V_START   (V_RUN | V_RETRY) /* what runs commands */
+#define V_ATTACH  (1u << VERB_ATTACH)
+#define V_LOGIN   (V_START | V_STATS | V_ATTACH)        /* what logs in to hosts */
+#define V_REACH   (V_LOGIN | V_KEYSCAN)                 /* what connects to hosts */
+#define V_PICK    (V_REACH | V_HOSTS)                   /* what chooses among them */
+#define V_PRINT   (V_RUN | V_RETRY | V_SHOW | V_ATTACH) /* what shows results */
+#define V_ALL     (V_LOGIN | V_HOSTS | V_HISTORY | V_SHOW | V_KEYSCAN)
 #define AT(field) offsetof(struct options, field)
 
 /* Kept in the order people read it; columns are not aligned because a row is a sentence. */
@@ -130,6 +131,20 @@ const struct option_def option_table[] = {
     {0, "no-breaker", NULL, GROUP_RUN, V_REACH, OPTION_KEY | OPTION_REPLAY, set_flag, AT(no_breaker),
      0, 0, "",
      "Go on even when the first 20 hosts to finish share one problem of connecting or logging in"},
+    {0, "become", "USER", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY | OPTION_MAYBE, set_become,
+     0, 0, 0, "", "Run the command as USER (root), by sudo, through muster's agent"},
+    {0, "ask-become-pass", NULL, GROUP_RUN, V_START, OPTION_REPLAY, set_flag, AT(ask_become_pass), 0,
+     0, "",
+     "Ask once for sudo's password; it wins over the inventory's ansible_become_password"},
+    {0, "on-disconnect", "WHAT", GROUP_RUN, V_START, OPTION_KEY | OPTION_REPLAY, set_on_disconnect,
+     0, 0, 0, "continue kill",
+     "When the connection is lost: continue lets the command end by itself, as sshd does (the "
+     "default), kill ends it and all that it started; through muster's agent"},
+    {0, "detach", NULL, GROUP_RUN, V_START, OPTION_REPLAY, set_flag, AT(detach), 0, 0, "",
+     "Start the command and leave: it outlives the connection, and what it prints is kept on the "
+     "host for muster attach"},
+    {0, "no-follow", NULL, GROUP_RUN, V_ATTACH, 0, set_flag, AT(no_follow), 0, 0, "",
+     "Show what there is now, do not wait for the end"},
     {0, "env", "NAME=VALUE", GROUP_RUN, V_START, OPTION_REPEAT | OPTION_REPLAY | OPTION_MASKED,
      set_env, AT(env), 0, 0, "", "Environment of the command; may be repeated. Not for secrets"},
     {0, "cwd", "DIR", GROUP_RUN, V_START, OPTION_REPLAY, set_string, AT(cwd), 0, 0, "",

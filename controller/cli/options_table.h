@@ -30,6 +30,7 @@ enum option_flags {
     OPTION_PATH = 8,    /* names a file or folder: made absolute where it must outlive its cwd */
     OPTION_MASKED = 16, /* what follows "=" in its value is shown to nobody */
     OPTION_HIDDEN = 32, /* not in help or manual */
+    OPTION_MAYBE = 64, /* its argument may be left out, and then is "true"; given, it follows "=" */
 };
 
 struct option_def {
@@ -116,6 +117,8 @@ OPTION_SETTER(set_retry_status); /* min: enum status */
 OPTION_SETTER(set_host_keys);
 OPTION_SETTER(set_agent); /* a way for the agent, or a socket */
 OPTION_SETTER(set_ssh_agent);
+OPTION_SETTER(set_become);
+OPTION_SETTER(set_on_disconnect);
 OPTION_SETTER(set_ssh_option);
 OPTION_SETTER(set_rate);
 OPTION_SETTER(set_retry_on);

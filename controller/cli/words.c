@@ -32,7 +32,7 @@ static struct word take_letter(struct words *w)
     if (word.def == NULL) {
         word.kind = WORD_UNKNOWN;
         rest = NULL; /* what follows may be its value: nothing there can be trusted */
-    } else if (word.def->arg == NULL) {
+    } else if (word.def->arg == NULL || (word.def->flags & OPTION_MAYBE) != 0) {
         word.value = "true";
     } else {
         w->flags = NULL;
@@ -52,7 +52,7 @@ static struct word take_long(struct words *w, const char *arg)
     word.value = arg[2 + n] == '=' ? arg + 2 + n + 1 : NULL;
     if (word.def == NULL)
         word.kind = WORD_UNKNOWN;
-    else if (word.value == NULL && word.def->arg == NULL)
+    else if (word.value == NULL && (word.def->arg == NULL || (word.def->flags & OPTION_MAYBE) != 0))
         word.value = "true";
     else if (word.value == NULL)
         return take_value(w, word);
@@ -62,7 +62,8 @@ static struct word take_long(struct words *w, const char *arg)
 /* "-2" names a run for show and retry: the one before the last. */
 static bool is_run(const struct words *w, const char *arg)
 {
-    return (w->verb == VERB_SHOW || w->verb == VERB_RETRY) && isdigit((unsigned char)arg[1]);
+    return (w->verb == VERB_SHOW || w->verb == VERB_RETRY || w->verb == VERB_ATTACH) &&
+           isdigit((unsigned char)arg[1]);
 }
 
 struct word words_next(struct words *w)

@@ -174,6 +174,36 @@ enum retry_class {
       "the host's agent speaks no version of the protocol that we speak")                          \
     X(PROBLEM_AGENT_REFUSED, "agent-refused", STATUS_RESOURCE, RETRY_NEVER,                        \
       "the agent on the host does not do what was asked: its role, its version, or no such job")   \
+    X(PROBLEM_BECOME_WRONG_PASSWORD, "become-wrong-password", STATUS_AUTH_FAILED, RETRY_NEVER,     \
+      "sudo refused the password; it was tried once")                                              \
+    X(PROBLEM_BECOME_PASSWORD_NEEDED, "become-password-needed", STATUS_AUTH_FAILED, RETRY_NEVER,   \
+      "sudo asks for a password and none is known")                                                \
+    X(PROBLEM_BECOME_DENIED, "become-denied", STATUS_AUTH_FAILED, RETRY_NEVER,                     \
+      "sudo does not let the user run this (not in sudoers)")                                      \
+    X(PROBLEM_BECOME_TTY, "become-tty-required", STATUS_AUTH_FAILED, RETRY_NEVER,                  \
+      "sudo wants a terminal and did not take the one it was given")                               \
+    X(PROBLEM_BECOME_MISSING, "become-missing", STATUS_RESOURCE, RETRY_NEVER,                      \
+      "there is no sudo on the host")                                                              \
+    X(PROBLEM_BECOME_TIMEOUT, "become-timeout", STATUS_TIMEOUT, RETRY_NEVER,                       \
+      "sudo neither asked nor ran anything within the bound")                                      \
+    X(PROBLEM_BECOME_FAILED, "become-failed", STATUS_AUTH_FAILED, RETRY_NEVER,                     \
+      "sudo ended before the command ran, with a message of its own")                              \
+    X(PROBLEM_EXEC_FAILED, "exec-failed", STATUS_FAILED, RETRY_NEVER,                              \
+      "the program could not be executed")                                                         \
+    X(PROBLEM_CWD_FAILED, "cwd-failed", STATUS_FAILED, RETRY_NEVER,                                \
+      "the folder to start in could not be entered")                                               \
+    X(PROBLEM_LIMIT_FAILED, "limit-failed", STATUS_FAILED, RETRY_NEVER,                            \
+      "a resource limit could not be set")                                                         \
+    X(PROBLEM_KEEPER_LOST, "keeper-lost", STATUS_LOST, RETRY_NEVER,                                \
+      "the process that looks after the command on the host was killed")                           \
+    X(PROBLEM_JOB_NOT_FOUND, "job-not-found", STATUS_RESOURCE, RETRY_NEVER,                        \
+      "the host keeps nothing of that run: collected already, or another user")                    \
+    X(PROBLEM_JOB_LOST, "job-lost", STATUS_LOST, RETRY_NEVER,                                      \
+      "the host was rebooted, or the keeper of the detached command killed: its end is not known") \
+    X(PROBLEM_JOB_RUNNING, "job-running", STATUS_BUSY, RETRY_NEVER,                                \
+      "the detached command has not ended")                                                        \
+    X(PROBLEM_JOB_UNREADABLE, "job-unreadable", STATUS_RESOURCE, RETRY_NEVER,                      \
+      "what the host keeps of a detached command cannot be read")                                  \
     X(PROBLEM_AGENT_DIED, "agent-died", STATUS_LOST, RETRY_NEVER,                                  \
       "the agent ended by itself: killed, or a defect of its own")                                 \
     X(PROBLEM_AGENT_SILENT, "agent-silent", STATUS_LOST, RETRY_NEVER,                              \

@@ -298,6 +298,7 @@ enum rc agents_start(struct attempt *a, struct session_spec *spec, struct err *e
     spec->command_len = h->first.len;
     spec->input = h->first.input;
     spec->blob = h->first.blob;
+    spec->use_stdin = false; /* the run's input goes through the agent */
     spec->run_timeout_ms = spec->silence_timeout_ms = 0; /* the machine has its own */
     rc = pool_start(a->run->pool, a->job, spec, e);
     h->started = rc == RC_OK;

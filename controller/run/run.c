@@ -270,6 +270,11 @@ static bool runs_commands(const struct run *r)
     return r->plan->scan == NULL && (r->plan->agent == NULL || r->plan->agent->commands);
 }
 
+static bool can_be_retried(const struct run *r)
+{
+    return runs_commands(r) && (r->plan->agent == NULL || !r->plan->agent->only_looks);
+}
+
 static enum rc open_record(struct run *r, struct err *e)
 {
     const struct options *o = r->options;
@@ -297,8 +302,8 @@ static enum rc open_record(struct run *r, struct err *e)
             .argc = argv.count,
             .targets = r->names,
             .target_count = r->count,
-            /* What only measures is asked for again, not retried. */
-            .replay = runs_commands(r) ? buf_cstr(&replay) : "null",
+            /* What only looks is asked for again, not retried. */
+            .replay = can_be_retried(r) ? buf_cstr(&replay) : "null",
         };
         rc = record_open(&r->record, buf_cstr(&state), &start, e);
     }
@@ -324,7 +329,7 @@ static enum rc open_output(struct run *r, struct err *e)
     r->about = (struct output_run){
         .run_id = record_id(r->record),
         .command = r->plan->command_text,
-        .retry_hint = runs_commands(r) ? r->retry_hint : NULL,
+        .retry_hint = can_be_retried(r) ? r->retry_hint : NULL,
         .hosts = r->plan->selection->hosts,
         .host_count = r->count,
         .inventory = r->plan->inventory,

@@ -49,6 +49,7 @@ struct run_agent {
     size_t dir_count;
     uint64_t ping_ms; /* 0: the default */
     bool commands;    /* what it does are commands: shown and recorded as such */
+    bool only_looks;  /* and of those, none that a retry could repeat */
     void *user;
     /* Once, before the first host: where results and words for people go, until report has
      * returned. A failure ends the run. May be NULL. */

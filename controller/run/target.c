@@ -221,7 +221,7 @@ static enum rc read_password(struct target *t, const struct target_defaults *d,
         return RC_OK;
     if (rc == RC_OK)
         rc = add_password(v, d->secrets, &t->password, &e);
-    t->clear = rc == RC_OK && v != &opened ? v : NULL;
+    t->clear = rc == RC_OK && t->password != 0 && v != &opened ? v : NULL;
     if (rc == RC_OK || rc == RC_NOMEM)
         return rc;
     /* A template may stand for one that is not needed: no host was kept from its keys by it. */

@@ -65,13 +65,14 @@ static enum rc exec_request(const struct through *t, struct attempt *a, struct b
     return rc == RC_OK ? wire_out_end(&w) : rc;
 }
 
-static enum rc attach_request(const struct through *t, struct buf *map)
+static enum rc attach_request(const struct through *t, const struct attempt *a, struct buf *map)
 {
     struct wire_out w;
     wire_out_init(&w, map);
-    wire_put_map(&w, 5);
+    wire_put_map(&w, 6);
     wire_put_str(&w, "op", "attach");
     wire_put_str(&w, "run", t->run);
+    wire_put_str(&w, "host", attempt_target(a)->host->name);
     wire_put_u64(&w, "from_stdout", 0);
     wire_put_u64(&w, "from_stderr", 0);
     wire_put_bool(&w, "follow", t->follow);
@@ -132,7 +133,8 @@ static void begin(const struct through *t, struct run_host *h, struct attempt *a
         return;
     }
     buf_init(&map, MAP_MAX);
-    enum rc rc = t->kind == THROUGH_ATTACH ? attach_request(t, &map) : exec_request(t, a, &map, &e);
+    enum rc rc =
+        t->kind == THROUGH_ATTACH ? attach_request(t, a, &map) : exec_request(t, a, &map, &e);
     if (rc == RC_OK)
         rc = run_host_request(h, map.data, map.len, &a->request);
     buf_fini(&map);
@@ -225,9 +227,10 @@ static void ask_to_collect(const struct through *t, struct run_host *h)
     uint64_t id;
     buf_init(&map, 1024);
     wire_out_init(&w, &map);
-    wire_put_map(&w, 2);
+    wire_put_map(&w, 3);
     wire_put_str(&w, "op", "collect");
     wire_put_str(&w, "run", t->run);
+    wire_put_str(&w, "host", attempt_target(run_host_attempt(h))->host->name);
     if (wire_out_end(&w) == RC_OK)
         (void)run_host_request(h, map.data, map.len,
                                &id); /* what stays is collected another time */
@@ -279,6 +282,7 @@ void through_init(struct through *t, struct run_agent *agent)
 {
     agent->user = t;
     agent->commands = true;
+    agent->only_looks = t->kind == THROUGH_ATTACH;
     agent->ready = on_ready;
     agent->reply = on_reply;
     agent->data = on_data;

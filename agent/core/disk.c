@@ -151,7 +151,7 @@ static struct span root_device(struct sample *s, struct table *t, struct span as
 {
     char name[64], path[CORE_PATH];
     struct stat st;
-    if (stat(s->c->real ? "/" : s->c->root, &st) != 0 ||
+    if (stat(s->c->root[0] == '\0' ? "/" : s->c->root, &st) != 0 ||
         (!name_in_partitions(s->c, st.st_dev, name, sizeof name) &&
          !name_in_uevent(s->c, st.st_dev, name, sizeof name)) ||
         !core_path(path, "dev/%s", name) || !core_exists(s->c, path))

@@ -13,6 +13,36 @@
 #include "agent/core/core_int.h"
 #include "common/mem.h"
 
+/* What stands behind a file's text in its buffer is an older file's: with the address sanitizer,
+ * touching it is an error like any other. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+static void fence(const struct buf *b)
+{
+    if (b->data != NULL)
+        __asan_poison_memory_region(b->data + b->len, b->cap - b->len);
+}
+static void unfence(const struct buf *b)
+{
+    if (b->data != NULL)
+        __asan_unpoison_memory_region(b->data, b->cap);
+}
+#else
+static void fence(const struct buf *b)
+{
+    (void)b;
+}
+static void unfence(const struct buf *b)
+{
+    (void)b;
+}
+#endif
+
 void core_set_files(struct core *c, const struct core_files *files, void *user)
 {
     c->files = files;
@@ -102,6 +132,7 @@ static int read_whole(struct core *c, struct buf *into, const char *path, int fd
 
 int core_read(struct core *c, struct buf *into, const char *path, struct span *out)
 {
+    unfence(into);
     buf_reset(into);
     int fd = open_file(c, path);
     if (fd < 0 && c->files == NULL)
@@ -111,6 +142,7 @@ int core_read(struct core *c, struct buf *into, const char *path, struct span *o
         close(fd);
     if (sys != 0 && sys != EFBIG)
         return sys;
+    fence(into);
     *out = (struct span){(const char *)into->data, into->len};
     if (sys == EFBIG) /* the last line is not whole */
         while (out->n > 0 && out->p[out->n - 1] != '\n')
@@ -205,6 +237,7 @@ int core_lines_open(struct core *c, struct core_lines *l, const char *path)
     *l = (struct core_lines){.c = c, .path = path, .fd = open_file(c, path)};
     if (l->fd < 0 && c->files == NULL)
         return -l->fd;
+    unfence(&c->file);
     buf_reset(&c->file);
     int sys = buf_reserve(&c->file, CORE_FIRST) == RC_OK ? refill(l) : no_memory(c);
     if (sys != 0)

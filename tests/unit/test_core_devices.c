@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
 #include "tests/unit/core_fixture.h"
 
 /* ---- disk ---- */
@@ -55,6 +58,31 @@ static void mounts_are_those_that_hold_files(void **state)
     assert_int_equal(fx_rows(f, t), 7);
     fx_cell_text(f, t, 0, "fstype", "proc");
     fx_cell_nil(f, t, 0, "total");
+}
+
+/* psutil: RootFsDeviceFinder. */
+static void the_device_of_the_root_is_found(void **state)
+{
+    struct fx *f = *state;
+    struct stat st;
+    char partitions[128], uevent[64];
+    must(stat("/", &st) == 0);
+    snprintf(partitions, sizeof partitions, "major minor  #blocks  name\n\n %u %u 10 xyz\n",
+             major(st.st_dev), minor(st.st_dev));
+    snprintf(uevent, sizeof uevent, "sys/dev/block/%u:%u/uevent", major(st.st_dev),
+             minor(st.st_dev));
+    fx_add(f, "proc/self/mounts", "/dev/root / ext4 rw 0 0\nrootfs / rootfs rw 0 0\n");
+    fx_add(f, uevent, "MAJOR=8\nDEVNAME=abc\n");
+    fx_sample(f, "disk");
+    fx_cell_text(f, "disk/data/mounts", 0, "device", "/dev/root"); /* no such node */
+    fx_add(f, "dev/abc", "");
+    fx_sample(f, "disk");
+    fx_cell_text(f, "disk/data/mounts", 0, "device", "/dev/abc");
+    fx_cell_text(f, "disk/data/mounts", 1, "device", "/dev/abc");
+    fx_add(f, "proc/partitions", partitions);
+    fx_add(f, "dev/xyz", "");
+    fx_sample(f, "disk");
+    fx_cell_text(f, "disk/data/mounts", 0, "device", "/dev/xyz");
 }
 
 static void too_many_mounts_are_counted(void **state)
@@ -542,6 +570,7 @@ int main(void)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fx_setup, fx_teardown)
     const struct CMUnitTest tests[] = {
         WITH(mounts_are_those_that_hold_files),
+        WITH(the_device_of_the_root_is_found),
         WITH(too_many_mounts_are_counted),
         WITH(diskstats_of_linux_2_4),
         WITH(diskstats_of_linux_2_6),

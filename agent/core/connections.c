@@ -11,7 +11,7 @@
 #include "agent/core/core_int.h"
 #include "common/mem.h"
 
-enum { MOST_CONNECTIONS = 512, STATES = 12, UNIX_PATH = 108, MOST_PIDS = 65536 };
+enum { MOST_CONNECTIONS = 512, STATES = 12, UNIX_PATH = 108 };
 
 /* By the kernel's number. 0 is psutil's for what has no state. */
 static const char *const state_names[STATES] = {
@@ -34,9 +34,12 @@ struct connection {
     char path[UNIX_PATH + 1];
 };
 
+/* What is worth more when there is no room for all. */
+enum rank { TIME_WAITS, CONNECTED, UNCONNECTED, LISTENS, RANKS };
+
 struct table {
     struct connection *list;
-    size_t n;
+    size_t n, of_rank[RANKS];
     uint64_t more, counts[STATES], total;
 };
 
@@ -86,12 +89,34 @@ static bool parse_unix(struct span line, struct connection *c)
     return true;
 }
 
+static enum rank rank_of(const struct connection *c)
+{
+    enum { TIME_WAIT = 6, LISTEN = 10 };
+    if (c->family == AF_UNIX || c->type == SOCK_DGRAM)
+        return UNCONNECTED;
+    return c->state == LISTEN ? LISTENS : c->state == TIME_WAIT ? TIME_WAITS : CONNECTED;
+}
+
+/* When it is full, the last of those that are worth least makes room, if they are worth less. */
 static void add(struct table *t, const struct connection *c)
 {
-    if (t->n < MOST_CONNECTIONS)
-        t->list[t->n++] = *c;
-    else
+    enum rank rank = rank_of(c), least = TIME_WAITS;
+    size_t at = t->n;
+    if (t->n == MOST_CONNECTIONS) {
         t->more++;
+        while (least < rank && t->of_rank[least] == 0)
+            least++;
+        if (least == rank)
+            return;
+        while (rank_of(&t->list[at - 1]) != least)
+            at--;
+        at--;
+        t->of_rank[least]--;
+    } else {
+        t->n++;
+    }
+    t->list[at] = *c;
+    t->of_rank[rank]++;
 }
 
 /* 0 or an errno. A line that cannot be read is left out (an old kernel cuts those of UNIX). */

@@ -343,11 +343,15 @@ static void many_sockets_are_counted(void **state)
     for (int i = 0; i < 5000; i++)
         must(buf_printf(&b, TCP_LINE("%d", "0100007F:%04X", "0100007F:0016", "01", "%d"), i, i + 1,
                         i + 100) == RC_OK);
+    must(buf_puts(&b, TCP_LINE("9", "0100007F:0016", "00000000:0000", "0A", "1")) == RC_OK);
     fx_add(f, "proc/net/tcp", buf_cstr(&b));
-    fx_add(f, "proc/net/udp", "h\n");
+    fx_add(f, "proc/net/udp", "h\n" TCP_LINE("0", "00000000:0044", "00000000:0000", "07", "2"));
     fx_sample(f, "connections");
     assert_int_equal(fx_rows(f, "connections/data/connections"), 512);
-    fx_is(f, "connections/data/connections/more", 5000 - 512);
+    fx_is(f, "connections/data/connections/more", 5002 - 512);
+    /* What listens, and UDP, is there in spite of that. */
+    fx_cell_text(f, "connections/data/connections", 511, "status", "LISTEN");
+    fx_cell_is(f, "connections/data/connections", 510, "lport", 0x44);
     fx_is(f, "connections/data/by_status/ESTABLISHED", 5000);
     fx_is(f, "connections/data/truncated", true);
     buf_fini(&b);

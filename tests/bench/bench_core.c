@@ -57,8 +57,12 @@ int main(int argc, char **argv)
         if (strcmp(core_section_name(i), "processes") != 0)
             all |= (uint64_t)1 << i;
     }
-    double us = measure(c, all, 0, samples, &bytes);
-    printf("%-12s %10.1f %8zu   promised: 2000\n", "without these", us, bytes);
+    /* The kernel walks its whole table of sockets for that one, and it grows with the memory. */
+    uint64_t sockets = (uint64_t)1 << core_section_find("connections", 11);
+    double us = measure(c, all & ~sockets, 0, samples, &bytes);
+    printf("all but processes and connections %.1f us, %zu bytes; promised: 2000\n", us, bytes);
+    us = measure(c, all, 0, samples, &bytes);
+    printf("all but processes                 %.1f us, %zu bytes\n", us, bytes);
     struct rusage u;
     must(getrusage(RUSAGE_SELF, &u) == 0);
     printf("largest resident size %ld KiB\n", u.ru_maxrss);

@@ -147,8 +147,8 @@ const char *unit_text(enum figure_unit u)
         [UNIT_TIME] = "s since 1970",
         [UNIT_MHZ] = "MHz",
         [UNIT_MBIT] = "Mbit/s",
-        [UNIT_CELSIUS] = "\xc2\xb0"
-                         "C",
+        [UNIT_CELSIUS] = ("\xc2\xb0"
+                          "C"),
         [UNIT_RPM] = "rpm",
     };
     return texts[u];

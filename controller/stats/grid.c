@@ -38,6 +38,9 @@ void grid_json_value(const struct grid_cell *c, struct text *t)
     char number[GRID_NUMBER];
     if (c->what == GRID_NOTHING)
         text_puts(t, "null");
+    /* Readers with 64 bits and a sign refuse the whole document for one host's wild count. */
+    else if (c->what == GRID_WHOLE && c->whole > INT64_MAX)
+        text_puts(t, grid_number(number, c->real));
     else if (c->what == GRID_TEXT)
         text_json(t, c->text);
     else

@@ -248,8 +248,8 @@ static enum rc know(void *user, const char *const *path, struct value *space,
 static enum rc count_name(void *user, const char *const *path, struct err *e)
 {
     char(*seen)[64] = user;
-    strcat(*seen, path[0]);
-    strcat(*seen, path[1] != NULL ? "." : " ");
+    size_t n = strlen(*seen);
+    snprintf(*seen + n, sizeof *seen - n, "%s%s", path[0], path[1] != NULL ? "." : " ");
     return strcmp(path[0], "stop") == 0 ? err_set(e, RC_USAGE, "no") : RC_OK;
 }
 

@@ -1,7 +1,9 @@
 /* See grid.h. */
 #include "controller/stats/grid.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/num.h"
@@ -12,6 +14,15 @@ enum { WIDTH_MOST = 40, SHOWN = 4 * 1024 };
 
 char *grid_number(char *dst, double v)
 {
+    /* Most figures are whole, or percentages with one decimal: no need to search for their digits.
+     */
+    if (v == floor(v) && fabs(v) < 1e15) {
+        snprintf(dst, GRID_NUMBER, "%.0f", v + 0.0);
+        return dst;
+    }
+    snprintf(dst, GRID_NUMBER, "%.1f", v);
+    if (fabs(v) < 1e9 && strtod(dst, NULL) == v)
+        return dst;
     value_float_text(dst, v);
     size_t n = strlen(dst);
     if (n > 2 && strcmp(dst + n - 2, ".0") == 0)

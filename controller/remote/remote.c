@@ -67,7 +67,7 @@ static const struct state_row rows[S_COUNT] = {
     [S_READY] = {"ready", TO(S_PROBE) | TO(S_BYE) | TO(S_DONE), PHASE_RUN, frames_output,
                  frames_ended, nothing, ready_wake, ready_tick},
     [S_FALLBACK] = {"fallback", TO(S_BYE) | TO(S_DONE), PHASE_RUN, fallback_output, fallback_ended,
-                    nothing, fallback_wake, fallback_tick},
+                    fallback_late, fallback_wake, fallback_tick},
     [S_BYE] = {"bye", TO(S_DONE), PHASE_CLOSE, frames_output, bye_ended, bye_late, never, nothing},
     [S_DONE] = {"done", 0, PHASE_NONE, ignore_output, no_end, nothing, never, nothing},
 };

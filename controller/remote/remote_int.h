@@ -1,6 +1,6 @@
 /* What the parts of the machine know of each other: remote.c (states), remote_deliver.c (PROBE and
  * UPLOAD), remote_frames.c (what the agent says), remote_request.c (what is asked of it),
- * fallback.c. Nobody else includes this.
+ * fallback_state.c. Nobody else includes this.
  */
 #ifndef CONTROLLER_REMOTE_REMOTE_INT_H
 #define CONTROLLER_REMOTE_REMOTE_INT_H
@@ -117,6 +117,7 @@ void fallback_enter(struct remote *r, enum problem p, const char *detail);
 void fallback_output(struct remote *r, const uint8_t *p, size_t n);
 void fallback_ended(struct remote *r, const struct outcome *o);
 void fallback_tick(struct remote *r);
+void fallback_late(struct remote *r);
 uint64_t fallback_wake(const struct remote *r);
 enum rc fallback_request(struct remote *r, struct request *q, const struct wire_map *m);
 void fallback_cancel(struct remote *r, struct request *q);

@@ -166,6 +166,10 @@ void remote_consumed(struct remote *r, uint64_t now_ms, uint64_t id, size_t n)
     must(n <= q->given);
     q->given -= n;
     q->owed += n;
+    if (r->state == S_FALLBACK) { /* nobody to tell */
+        q->credit += q->owed;
+        q->owed = 0;
+    }
     if (r->state != S_READY || q->owed == 0 || q->owed * 4 < q->window)
         return;
     buf_init(&b, FRAME_HEADER + 4);

@@ -17,6 +17,10 @@
 #define DIGEST_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define DIGEST_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
+#define REPORT_OK "os=Linux arch=x86_64 bits=64 uid=1000 boot=b-1 tool=1 at=c free=5000 refused="
+#define REPORT_NOWHERE(list)                                                                       \
+    "os=Linux arch=x86_64 bits=64 uid=0 boot= tool=0 at= free= refused=" list
+
 static const struct remote_blob host_blobs[] = {{"x86_64", 0, DIGEST_A, 200000},
                                                 {"aarch64", 1, DIGEST_B, 300000}};
 
@@ -46,10 +50,10 @@ struct host {
     bool close_in_ready, close_in_end, ask_in_end;
 };
 
-static size_t host_request(struct host *h, const char *op);
+static inline size_t host_request(struct host *h, const char *op);
 
-static enum rc host_exec(void *user, const char *line, size_t len, enum remote_input input,
-                         unsigned blob)
+static inline enum rc host_exec(void *user, const char *line, size_t len, enum remote_input input,
+                                unsigned blob)
 {
     struct host *h = user;
     must(!h->running && h->finals == 0 && len < sizeof h->line);
@@ -70,7 +74,7 @@ static enum rc host_exec(void *user, const char *line, size_t len, enum remote_i
     return RC_OK;
 }
 
-static enum rc host_send(void *user, const void *p, size_t n)
+static inline enum rc host_send(void *user, const void *p, size_t n)
 {
     struct host *h = user;
     must(h->running && h->input == REMOTE_INPUT_DUPLEX && !h->hung && h->finals == 0);
@@ -79,7 +83,7 @@ static enum rc host_send(void *user, const void *p, size_t n)
     return buf_append(&h->sent, p, n);
 }
 
-static void host_hang_up(void *user)
+static inline void host_hang_up(void *user)
 {
     struct host *h = user;
     must(h->running && !h->hung);
@@ -87,7 +91,7 @@ static void host_hang_up(void *user)
     h->hang_ups++;
 }
 
-static void host_ready(void *user, const struct remote_hello *hello)
+static inline void host_ready(void *user, const struct remote_hello *hello)
 {
     struct host *h = user;
     must(h->finals == 0 && h->live_count == 0);
@@ -97,7 +101,7 @@ static void host_ready(void *user, const struct remote_hello *hello)
         remote_close(h->r, h->now);
 }
 
-static size_t host_living(struct host *h, uint64_t id)
+static inline size_t host_living(struct host *h, uint64_t id)
 {
     for (size_t i = 0; i < h->live_count; i++)
         if (h->live[i] == id)
@@ -105,7 +109,7 @@ static size_t host_living(struct host *h, uint64_t id)
     return SIZE_MAX;
 }
 
-static void host_reply(void *user, uint64_t id, const void *map, size_t n)
+static inline void host_reply(void *user, uint64_t id, const void *map, size_t n)
 {
     struct host *h = user;
     must(h->finals == 0 && host_living(h, id) != SIZE_MAX);
@@ -115,7 +119,7 @@ static void host_reply(void *user, uint64_t id, const void *map, size_t n)
         remote_consumed(h->r, h->now, id, n);
 }
 
-static void host_data(void *user, uint64_t id, uint8_t stream, const void *p, size_t n)
+static inline void host_data(void *user, uint64_t id, uint8_t stream, const void *p, size_t n)
 {
     struct host *h = user;
     (void)p;
@@ -127,14 +131,14 @@ static void host_data(void *user, uint64_t id, uint8_t stream, const void *p, si
         remote_consumed(h->r, h->now, id, n);
 }
 
-static void host_room(void *user, uint64_t id)
+static inline void host_room(void *user, uint64_t id)
 {
     struct host *h = user;
     must(h->finals == 0 && host_living(h, id) != SIZE_MAX);
     h->rooms++;
 }
 
-static void host_end(void *user, uint64_t id, const struct remote_end *end)
+static inline void host_end(void *user, uint64_t id, const struct remote_end *end)
 {
     struct host *h = user;
     size_t i = host_living(h, id);
@@ -151,7 +155,7 @@ static void host_end(void *user, uint64_t id, const struct remote_end *end)
         (void)host_request(h, "stats");
 }
 
-static void host_failed(void *user, const struct remote_failure *f)
+static inline void host_failed(void *user, const struct remote_failure *f)
 {
     struct host *h = user;
     must(h->finals == 0 && h->live_count == 0 && f->problem != PROBLEM_NONE);
@@ -162,7 +166,7 @@ static void host_failed(void *user, const struct remote_failure *f)
     h->finals++;
 }
 
-static void host_closed(void *user)
+static inline void host_closed(void *user)
 {
     struct host *h = user;
     must(h->finals == 0 && h->live_count == 0);
@@ -183,21 +187,21 @@ static const struct remote_ops host_ops = {
     .closed = host_closed,
 };
 
-static void host_init(struct host *h)
+static inline void host_init(struct host *h)
 {
     memset(h, 0, sizeof *h);
     buf_init(&h->sent, 64 << 20);
     h->now = 1000;
 }
 
-static struct remote_spec host_spec(void)
+static inline struct remote_spec host_spec(void)
 {
     return (struct remote_spec){.blobs = host_blobs,
                                 .blob_count = 2,
                                 .nonce = {0xab, 0xcd, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9}};
 }
 
-static void host_fini(struct host *h)
+static inline void host_fini(struct host *h)
 {
     remote_free(h->r);
     buf_fini(&h->sent);
@@ -205,17 +209,17 @@ static void host_fini(struct host *h)
 
 /* ---- what a host says ---------------------------------------------------------------------- */
 
-static void host_out(struct host *h, const void *p, size_t n)
+static inline void host_out(struct host *h, const void *p, size_t n)
 {
     remote_output(h->r, h->now, false, p, n);
 }
 
-static void host_text(struct host *h, const char *s)
+static inline void host_text(struct host *h, const char *s)
 {
     host_out(h, s, strlen(s));
 }
 
-static void host_ends(struct host *h, enum problem p, int code, const char *sig)
+static inline void host_ends(struct host *h, enum problem p, int code, const char *sig)
 {
     struct outcome o;
     outcome_init(&o);
@@ -230,7 +234,7 @@ static void host_ends(struct host *h, enum problem p, int code, const char *sig)
     remote_command_ended(h->r, h->now, &o);
 }
 
-static void host_report(struct host *h, const char *rest)
+static inline void host_report(struct host *h, const char *rest)
 {
     char text[1200];
     snprintf(text, sizeof text, "muster-probe %s %s\n", h->nonce, rest);
@@ -239,7 +243,7 @@ static void host_report(struct host *h, const char *rest)
         host_ends(h, PROBLEM_NONE, 0, NULL);
 }
 
-static void host_placed(struct host *h, const char *rest)
+static inline void host_placed(struct host *h, const char *rest)
 {
     char text[400];
     snprintf(text, sizeof text, "muster-placed %s %s\n", h->nonce, rest);
@@ -248,7 +252,7 @@ static void host_placed(struct host *h, const char *rest)
         host_ends(h, PROBLEM_NONE, 0, NULL);
 }
 
-static void host_preamble(struct host *h, char place)
+static inline void host_preamble(struct host *h, char place)
 {
     char text[80];
     uint8_t raw[AGENT_PREAMBLE_LEN];
@@ -261,7 +265,7 @@ static void host_preamble(struct host *h, char place)
     host_out(h, raw, sizeof raw);
 }
 
-static void host_frame(struct host *h, uint8_t type, uint64_t id, const void *p, size_t n)
+static inline void host_frame(struct host *h, uint8_t type, uint64_t id, const void *p, size_t n)
 {
     struct buf b;
     buf_init(&b, FRAME_HEADER + FRAME_MAX);
@@ -270,7 +274,7 @@ static void host_frame(struct host *h, uint8_t type, uint64_t id, const void *p,
     buf_fini(&b);
 }
 
-static void hello_map(struct buf *b, unsigned low, unsigned high, const char *digest)
+static inline void hello_map(struct buf *b, unsigned low, unsigned high, const char *digest)
 {
     struct wire_out w;
     buf_init(b, 4096);
@@ -294,7 +298,7 @@ static void hello_map(struct buf *b, unsigned low, unsigned high, const char *di
     (void)wire_out_end(&w);
 }
 
-static void host_hello(struct host *h)
+static inline void host_hello(struct host *h)
 {
     struct buf b;
     hello_map(&b, 1, 1, DIGEST_A);
@@ -302,8 +306,8 @@ static void host_hello(struct host *h)
     buf_fini(&b);
 }
 
-static void host_end_frame(struct host *h, uint64_t id, const char *status, const char *problem,
-                           const char *detail)
+static inline void host_end_frame(struct host *h, uint64_t id, const char *status,
+                                  const char *problem, const char *detail)
 {
     struct buf b;
     struct wire_out w;
@@ -319,7 +323,7 @@ static void host_end_frame(struct host *h, uint64_t id, const char *status, cons
     buf_fini(&b);
 }
 
-static void host_pong(struct host *h, uint64_t id)
+static inline void host_pong(struct host *h, uint64_t id)
 {
     struct buf b;
     struct wire_out w;
@@ -333,10 +337,21 @@ static void host_pong(struct host *h, uint64_t id)
     buf_fini(&b);
 }
 
+static const char figures[] = "\n=%s uptime\n100.50 7.00\n\n=%s loadavg\n1 2 3 1/2 3\n\n=%s end\n";
+
+static inline void host_figures(struct host *h)
+{
+    char text[400];
+    snprintf(text, sizeof text, figures, h->nonce, h->nonce, h->nonce);
+    host_text(h, text);
+    if (h->running)
+        host_ends(h, PROBLEM_NONE, 0, NULL);
+}
+
 /* ---- what is asked of it ------------------------------------------------------------------- */
 
 /* 1 when it was taken; its id is h->last_id. */
-static size_t host_request(struct host *h, const char *op)
+static inline size_t host_request(struct host *h, const char *op)
 {
     struct buf b;
     struct wire_out w;
@@ -360,7 +375,7 @@ static size_t host_request(struct host *h, const char *op)
 }
 
 /* The i-th whole frame that was sent in this command; false when there are fewer. */
-static bool host_sent(const struct host *h, size_t i, struct frame *f)
+static inline bool host_sent(const struct host *h, size_t i, struct frame *f)
 {
     size_t at = 0;
     for (;; i--) {
@@ -374,7 +389,7 @@ static bool host_sent(const struct host *h, size_t i, struct frame *f)
     }
 }
 
-static bool host_was_sent(const struct host *h, uint8_t type, struct frame *f)
+static inline bool host_was_sent(const struct host *h, uint8_t type, struct frame *f)
 {
     for (size_t i = 0; host_sent(h, i, f); i++)
         if (f->type == type)

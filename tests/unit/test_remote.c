@@ -8,10 +8,6 @@
 
 #include "tests/unit/remote_host.h"
 
-#define REPORT_OK "os=Linux arch=x86_64 bits=64 uid=1000 boot=b-1 tool=1 at=c free=5000 refused="
-#define REPORT_NOWHERE(list)                                                                       \
-    "os=Linux arch=x86_64 bits=64 uid=0 boot= tool=0 at= free= refused=" list
-
 static void start(struct host *h, const struct remote_spec *spec)
 {
     host_init(h);
@@ -800,6 +796,138 @@ static void test_close_from_a_callback(void **state)
     host_fini(&h);
 }
 
+/* ---- plain sh ------------------------------------------------------------------------------ */
+
+/* A request for stats of the section host. */
+static uint64_t ask_stats(struct host *h, uint64_t interval, uint64_t count, uint64_t window)
+{
+    struct buf b;
+    struct wire_out w;
+    uint64_t id = 0;
+    buf_init(&b, 256);
+    wire_out_init(&w, &b);
+    wire_put_map(&w, 5);
+    wire_put_str(&w, "op", "stats");
+    wire_put_u64(&w, "interval_ms", interval);
+    wire_put_u64(&w, "count", count);
+    wire_put_u64(&w, "window", window);
+    wire_add_key(&w, "sections");
+    wire_add_array(&w, 1);
+    wire_add_str(&w, "host");
+    assert_int_equal(wire_out_end(&w), RC_OK);
+    assert_int_equal(remote_request(h->r, h->now, b.data, b.len, &id), RC_OK);
+    buf_fini(&b);
+    h->live[h->live_count++] = h->last_id = id;
+    return id;
+}
+
+static void start_fallback(struct host *h)
+{
+    struct remote_spec s = host_spec();
+    s.fallback = true;
+    start(h, &s);
+    host_report(h, REPORT_NOWHERE("c:noexec,"));
+    assert_int_equal(h->readies, 1);
+    assert_int_equal(h->hello.problem, PROBLEM_AGENT_NO_EXEC);
+    assert_string_equal(h->hello.detail, "~/.cache: mounted noexec");
+}
+
+static void test_plain_sh_brings_samples(void **state)
+{
+    struct host h;
+    (void)state;
+    start_fallback(&h);
+    assert_int_equal(remote_wake_at(h.r), UINT64_MAX);
+    ask_stats(&h, 5000, 3, 100000);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(remote_wake_at(h.r), 1000 + i * 5000);
+        h.now = remote_wake_at(h.r);
+        remote_tick(h.r, h.now);
+        assert_true(h.running);
+        assert_int_equal(h.input, REMOTE_INPUT_NONE);
+        h.now += 700;
+        host_figures(&h);
+        assert_int_equal(h.replies, i + 1);
+    }
+    assert_int_equal(h.ends, 1);
+    assert_int_equal(h.last_end.status, REMOTE_OK);
+    remote_close(h.r, h.now);
+    remote_tick(h.r, h.now);
+    assert_true(h.closed);
+    host_fini(&h);
+}
+
+static void test_plain_sh_leaves_out_what_nobody_takes(void **state)
+{
+    struct host h;
+    (void)state;
+    start_fallback(&h);
+    h.keep = true;
+    uint64_t id = ask_stats(&h, 5000, 0, 300);
+    for (int i = 0; i < 5; i++) {
+        h.now = remote_wake_at(h.r);
+        remote_tick(h.r, h.now);
+        host_figures(&h);
+    }
+    assert_in_range(h.replies, 1, 2);
+    unsigned before = h.replies;
+    remote_cancel(h.r, h.now, id, 0);
+    remote_tick(h.r, h.now);
+    assert_int_equal(h.last_end.status, REMOTE_REQUEST_CANCELLED);
+    assert_int_equal(h.replies, before);
+    host_fini(&h);
+}
+
+static void test_plain_sh_can_only_that(void **state)
+{
+    struct host h;
+    (void)state;
+    start_fallback(&h);
+    assert_int_equal(host_request(&h, "exec"), 1);
+    remote_tick(h.r, h.now);
+    assert_int_equal(h.last_end.status, REMOTE_UNSUPPORTED);
+    assert_int_equal(host_request(&h, "stats"), 1); /* of no sections */
+    remote_tick(h.r, h.now);
+    assert_int_equal(h.last_end.status, REMOTE_REFUSED);
+    ask_stats(&h, 0, 1, 100000);
+    remote_tick(h.r, h.now);
+    host_text(&h, "half of it");
+    host_ends(&h, PROBLEM_NONE, 0, NULL);
+    assert_int_equal(h.last_end.status, REMOTE_FAILED);
+    assert_false(h.failed);
+    ask_stats(&h, 0, 1, 100000);
+    remote_tick(h.r, h.now);
+    h.now = remote_wake_at(h.r);
+    remote_tick(h.r, h.now);
+    assert_failed(&h, PROBLEM_AGENT_SILENT, PHASE_RUN);
+    assert_int_equal(h.last_end.status, REMOTE_LOST);
+    host_fini(&h);
+    start_fallback(&h);
+    ask_stats(&h, 0, 1, 100000);
+    remote_tick(h.r, h.now);
+    static char flood[4096];
+    memset(flood, 'x', sizeof flood);
+    for (int i = 0; i < 200 && !h.failed; i++)
+        host_out(&h, flood, sizeof flood);
+    assert_failed(&h, PROBLEM_AGENT_PROTOCOL, PHASE_RUN);
+    host_fini(&h);
+}
+
+static void test_never_asks_for_no_agent(void **state)
+{
+    struct host h;
+    struct remote_spec s = host_spec();
+    (void)state;
+    s.mode = REMOTE_NEVER;
+    start(&h, &s);
+    assert_null(strstr(h.line, DIGEST_A));
+    host_report(&h, "os=Linux arch=armv7l bits=32 uid=1 boot=b tool=0 at= free= refused=");
+    assert_int_equal(h.readies, 1);
+    assert_true(h.hello.fallback);
+    assert_int_equal(h.hello.problem, PROBLEM_NONE);
+    host_fini(&h);
+}
+
 /* ---- no memory ----------------------------------------------------------------------------- */
 
 static bool a_life(struct host *h)
@@ -916,6 +1044,10 @@ int main(void)
         cmocka_unit_test(test_cancel_has_an_end),
         cmocka_unit_test(test_close_in_every_state),
         cmocka_unit_test(test_close_from_a_callback),
+        cmocka_unit_test(test_plain_sh_brings_samples),
+        cmocka_unit_test(test_plain_sh_leaves_out_what_nobody_takes),
+        cmocka_unit_test(test_plain_sh_can_only_that),
+        cmocka_unit_test(test_never_asks_for_no_agent),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_the_owner_may_have_no_memory),
     };

@@ -42,11 +42,10 @@ static const struct hint {
     {PROBLEM_AGENT_MISSING, 0,
      "install the agent's package there, or let it travel: --agent cached"},
     {PROBLEM_AGENT_NO_EXEC, 0,
-     "every place is noexec: --agent-dir DIR names one that is not; --agent never brings the main "
-     "figures with plain sh"},
+     "home, /var/tmp, /tmp, /dev/shm: all noexec; install the agent's package and use --agent "
+     "installed, or --agent never for the main figures with plain sh"},
     {PROBLEM_AGENT_NO_PLACE, 0,
-     "the folder must be yours, mode 0700 and no link: remove the one in the way, or --agent-dir "
-     "DIR"},
+     "the agent's folder must be yours, mode 0700 and no link: remove the one in the way"},
     {PROBLEM_AGENT_DAMAGED, 0,
      "the file changed on its way or on the disk: look for disk errors; the next run sends it "
      "anew"},
@@ -56,8 +55,8 @@ static const struct hint {
      "install the agent's package and use --agent installed, or --agent never"},
     {PROBLEM_DISK_FULL, 0, "no space, inodes or quota left there: df -h, df -i, quota"},
     {PROBLEM_READ_ONLY_FS, 0,
-     "the disk went read-only (errors? dmesg) or is meant to be: --agent-dir DIR names another "
-     "place"},
+     "the disk went read-only (errors? dmesg) or is meant to be: --agent installed, or --agent "
+     "never"},
     {PROBLEM_NO_SHELL, 0,
      "the account's login shell runs no commands; getent passwd USER shows it, authorized_keys a "
      "forced one"},

@@ -7,6 +7,7 @@
 
 #include "common/err.h"
 #include "controller/worker/msg.h"
+#include "proto/show.h"
 #include "proto/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -168,10 +169,23 @@ static void try_others(const struct frame *f)
     }
 }
 
+/* Whatever it is, the text of it can do nothing to a terminal. */
+static void try_show(const uint8_t *data, size_t size)
+{
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    enum rc rc = show_stream(&b, data, size);
+    must(rc == RC_OK || rc == RC_LIMIT);
+    for (size_t i = 0; i < b.len; i++)
+        must(b.data[i] == '\n' || (b.data[i] >= ' ' && b.data[i] != 0x7f));
+    buf_fini(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct frame f;
     (void)wire_validate(data, size, NULL);
+    try_show(data, size);
     for (long n; (n = frame_parse(data, size, &f)) > 0; data += n, size -= (size_t)n) {
         switch (f.type) {
         case MSG_KEY: try_key(&f); break;

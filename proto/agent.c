@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-const uint8_t agent_magic[AGENT_MAGIC_LEN] = {0x00, 0xff, 'm', 'u', 's', 't', 'e', 'r',
+const uint8_t agent_magic[AGENT_MAGIC_LEN] = {0x00, 0xff, 'm', 'u', 's', 't', 'e',  'r',
                                               '-',  'a',  'g', 'e', 'n', 't', 0x01, 0x0a};
 
 static int digit(char c)

@@ -38,9 +38,9 @@ enum {
     AGENT_NONCE_LEN = 16,
     AGENT_NONCE_HEX = 2 * AGENT_NONCE_LEN,
     AGENT_PREAMBLE_LEN = AGENT_MAGIC_LEN + AGENT_NONCE_LEN,
-    AGENT_NOISE_MAX = 64 * 1024,   /* skipped before the preamble */
-    AGENT_PART_MAX = 64 * 1024,    /* bytes of one INPUT or DATA, without its first */
-    AGENT_WINDOW = 256 * 1024,     /* of DATA and REPLY, where a REQUEST says nothing */
+    AGENT_NOISE_MAX = 64 * 1024, /* skipped before the preamble */
+    AGENT_PART_MAX = 64 * 1024,  /* bytes of one INPUT or DATA, without its first */
+    AGENT_WINDOW = 256 * 1024,   /* of DATA and REPLY, where a REQUEST says nothing */
     AGENT_WINDOW_MAX = 16 << 20,
     AGENT_INPUT_WINDOW = 256 * 1024, /* of INPUT that was not TAKEN yet */
     AGENT_MAX_REQUESTS = 64,

@@ -3,6 +3,7 @@
 sanitizers, and the static ones that travel, the one for aarch64 under qemu."""
 import hashlib
 import os
+import resource
 import select
 import shutil
 import signal
@@ -11,7 +12,7 @@ import subprocess
 import tempfile
 import unittest
 
-from agent_peer import (BYE, CANCEL, CREDIT, END, INPUT, PING, PONG, REPLY, REQUEST, WELCOME, AgentProcess,
+from agent_peer import (BYE, CANCEL, CREDIT, DATA, END, INPUT, PING, PONG, REPLY, REQUEST, WELCOME, AgentProcess,
                         Ended, frame, pack)
 
 BUILD = os.environ['MUSTER_BUILD']
@@ -164,6 +165,87 @@ class Conversation(Case):
         self.assertEqual(end.map['status'], 'ok')
         a.bye()
         self.ends(a, 0)
+
+
+class Commands(Case):
+    """What commands do to the stream, and the stream to commands; what they are themselves is tested elsewhere."""
+
+    def test_a_command_cannot_write_into_the_stream(self):
+        a = self.started()
+        a.request(1, 'exec', shell=b'for n in 0 1 2 3 4 5 6 7 8 9 10 11 12; do echo noise >&$n; done 2>/dev/null;'
+                                   b' readlink /proc/$PPID/fd/0 /proc/$PPID/fd/1')
+        frames = a.until_end(1)     # every byte is a frame's, or until_end would say so
+        self.assertEqual(frames[-1].type, END)
+        a.bye()
+        self.assertEqual(a.wait(), 0)
+
+    def test_control_gets_through_a_flood(self):
+        """As much data as can be, and the answer to each ping all the same: the next is sent when it is there."""
+        a = self.started()
+        a.request(1, 'exec', shell=b'head -c 20000000 /dev/zero', window=1 << 24)
+        got = pongs = 0
+        a.ping(7)
+        while True:
+            f = a.read_frame()
+            if f.type == PONG:
+                pongs += 1
+                a.ping(7)
+            elif f.type == DATA:
+                got += len(f.payload) - 1
+                a.credit(1, len(f.payload) - 1)
+            elif f.type == END:
+                break
+        self.assertEqual(got, 20000000)
+        self.assertGreater(pongs, 10)
+
+    def test_credit_bounds_output(self):
+        a = self.started()
+        a.request(1, 'exec', shell=b'head -c 1000000 /dev/zero', window=5000)
+        said = len(a.read_type(REPLY).payload)     # what it says of itself is paid for, too
+        got = 0
+        while said + got < 5000:
+            got += len(a.read_type(DATA).payload) - 1
+        self.assertEqual(said + got, 5000)
+        a.ping(3)
+        self.assertEqual(a.read_frame().type, PONG)     # and not DATA
+        a.credit(1, 1000000 - got)
+        while got < 1000000:
+            got += len(a.read_type(DATA).payload) - 1
+        self.assertEqual(a.read_type(END).map['exit'], 0)
+
+    def test_children_get_back_what_was_changed(self):
+        self.program = [HERE]     # AddressSanitizer has a mind of its own about core files
+        resource.setrlimit(resource.RLIMIT_CORE, (4096, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        a = self.started(umask=0o022)
+        a.request(1, 'exec', shell=b'umask; ulimit -c; grep SigBlk /proc/self/status; grep SigIgn /proc/self/status')
+        out = b''.join(f.payload[1:] for f in a.until_end(1) if f.type == DATA).decode().split()
+        self.assertEqual(int(out[0], 8), 0o022)
+        self.assertEqual(out[1], '8')     # blocks of 512
+        self.assertEqual(int(out[3], 16), 0)
+        self.assertFalse(int(out[5], 16) & 1 << (signal.SIGPIPE - 1), out)
+        a.bye()
+        self.ends(a, 0)
+
+    def test_nothing_is_left_behind(self):
+        a = self.started()
+        a.request(1, 'exec', shell=b'echo $$; sleep 1000 & exec sleep 1000', on_disconnect='kill')
+        a.read_type(REPLY)
+        pid = int(a.read_type(DATA).payload[1:])
+        a.close_input()
+        self.assertEqual(a.wait(), 0)
+        # The whole group, whoever reaps it.
+        self.assertEqual([p for p in os.listdir('/proc') if p.isdigit() and group_of(p) == pid], [])
+
+
+def group_of(pid):
+    """The process group, but for one that is dead already; None."""
+    try:
+        with open(f'/proc/{pid}/stat') as f:
+            state, _, group = f.read().rpartition(')')[2].split()[:3]
+    except OSError:
+        return None
+    return int(group) if state not in 'ZX' else None
 
 
 class Violations(Case):

@@ -71,6 +71,14 @@ static bool wants_output(const struct exec *x, const struct exec_stream *s)
 
 /* ---- input ---- */
 
+/* Our own file for root's copy; INPUT waits until an agent of root's reads it. */
+static void feed_root(struct exec *x)
+{
+    if (x->to_root && x->root.state == ROOT_FEEDING && x->k.in >= 0 &&
+        become_root_feed(&x->root, x->k.in) != RC_OK)
+        close_one(&x->k.in);
+}
+
 static void feed(struct exec *x)
 {
     while (x->input.len > 0 && x->k.in >= 0 && x->begun) {
@@ -162,6 +170,20 @@ static void hear_keeper(struct exec *x, uint64_t now_ms)
         lost_keeper(x);
 }
 
+/* The script that root runs in between. */
+static void hear_root(struct exec *x)
+{
+    if (x->k.err >= 0 && !become_root_hear(&x->root, x->k.err))
+        close_one(&x->k.err);
+    if (x->root.state == ROOT_READY) {
+        become_root_fini(&x->root);
+        begin(x);
+    } else if (x->root.state == ROOT_FAILED && x->problem == NULL) {
+        x->problem = x->root.problem;
+        x->phase = "become";
+    }
+}
+
 /* Its terminal, and standard error until the command has begun. */
 static void hear_sudo(struct exec *x, uint64_t now_ms)
 {
@@ -171,23 +193,25 @@ static void hear_sudo(struct exec *x, uint64_t now_ms)
         return;
     if (x->k.tty >= 0)
         become_tty(b, x->k.tty);
-    if (!b->direct && !x->begun && x->k.err >= 0 && !become_stderr(b, x->k.err))
+    if (!b->direct && b->state < BECOME_RUNNING && x->k.err >= 0 && !become_stderr(b, x->k.err))
         close_one(&x->k.err);
-    if (b->state == BECOME_RUNNING && !x->begun) {
+    if (b->state == BECOME_RUNNING && before != BECOME_RUNNING) {
         x->pid = (uint32_t)b->pid;
         keeper_tell(&x->k, &(struct keeper_order){KEEPER_PID, 0, b->pid, 0});
-        begin(x);
+        if (!x->to_root)
+            begin(x);
     }
+    if (b->state == BECOME_RUNNING && x->to_root && !x->begun)
+        hear_root(x);
     if (b->direct && b->state == BECOME_ANSWERED)
         x->become_until = UINT64_MAX;
-    if (now_ms >= x->become_until && b->state != BECOME_FAILED && !x->gone &&
+    if (now_ms >= x->become_until && b->state != BECOME_FAILED && !x->gone && !x->begun &&
         (!b->direct || b->state == BECOME_ASKED)) {
         b->state = BECOME_FAILED;
         b->problem = "become-timeout";
-        x->become_until = UINT64_MAX;
-        stop(x, KILLED_TIMEOUT, BECOME_STOP_MS);
     }
-    if (b->state == BECOME_FAILED && before != BECOME_FAILED) {
+    if (b->state == BECOME_FAILED && !x->sudo_told) {
+        x->sudo_told = true;
         x->become_until = UINT64_MAX;
         stop(x, KILLED_NOT, BECOME_STOP_MS);
     }
@@ -250,6 +274,7 @@ static void advance(struct exec *x, uint64_t now_ms)
         hand_over(x);
         return;
     }
+    feed_root(x);
     feed(x);
     if (x->said) {
         pump(x, &x->out);
@@ -276,7 +301,8 @@ size_t exec_fds(struct op *op, struct pollfd *fds)
     size_t n = 0;
     if (x->k.control >= 0 && !x->gone)
         fds[n++] = (struct pollfd){x->k.control, POLLIN, 0};
-    if (x->k.in >= 0 && x->begun && x->input.len > 0)
+    bool program = x->to_root && x->root.state == ROOT_FEEDING && x->root.left > 0;
+    if (x->k.in >= 0 && ((x->begun && x->input.len > 0) || program))
         fds[n++] = (struct pollfd){x->k.in, POLLOUT, 0};
     if (wants_output(x, &x->out))
         fds[n++] = (struct pollfd){x->k.out, POLLIN, 0};
@@ -322,6 +348,7 @@ void exec_fini(struct op *op)
         return;
     keeper_close(&x->k);
     become_fini(&x->b);
+    become_root_fini(&x->root);
     job_close(&x->job);
     buf_fini(&x->out.held);
     buf_fini(&x->err.held);
@@ -399,16 +426,26 @@ static struct exec *make(struct op *op, struct exec_request *r)
         .pipes_until = UINT64_MAX,
         .retry_at = UINT64_MAX,
         .become_until = UINT64_MAX,
+        .root = {.exe = -1},
         .job = {.parent = -1, .dir = -1, .out = -1, .err = -1, .lock = -1, .orders = -1}};
     op->state = x;
     return x;
 }
 
-enum rc exec_begin(struct op *op, struct exec_request *r, struct err *e)
+/* What is in r is taken, whatever becomes of it. */
+static enum rc start_with(struct op *op, struct exec_request *r, struct become_root *root,
+                          struct err *e)
 {
     struct exec *x = make(op, r);
-    if (x == NULL)
+    if (x == NULL) {
+        if (root != NULL)
+            become_root_fini(root);
         return err_nomem(e);
+    }
+    if (root != NULL) {
+        x->to_root = true;
+        x->root = *root;
+    }
     enum rc rc = make_buffers(x, e);
     if (rc == RC_OK)
         rc = make_become(x, e);
@@ -427,13 +464,36 @@ enum rc exec_start(struct op *op, const struct wire_map *request, struct err *e)
 {
     struct exec_request r;
     enum rc rc = exec_request_read(&r, request, environ, e);
-    return rc == RC_OK ? exec_begin(op, &r, e) : rc;
+    return rc == RC_OK ? start_with(op, &r, NULL, e) : rc;
+}
+
+static enum rc start_become(struct op *op, const struct wire_map *request, struct err *e)
+{
+    struct exec_request r;
+    struct become_root root;
+    enum rc rc = become_root_read(&root, &r, request, environ, e);
+    return rc == RC_OK ? start_with(op, &r, &root, e) : rc;
 }
 
 const struct op_kind op_exec = {
     .name = "exec",
     .allow = ALLOW_EXEC,
     .start = exec_start,
+    .input = exec_input,
+    .credit = exec_credit,
+    .cancel = exec_cancel,
+    .hangup = exec_hangup,
+    .fds = exec_fds,
+    .turn = exec_turn,
+    .wake_at = exec_wake_at,
+    .fini = exec_fini,
+};
+
+/* A byte channel to an agent of root's: INPUT and DATA are its standard streams. */
+const struct op_kind op_become = {
+    .name = "become",
+    .allow = ALLOW_EXEC,
+    .start = start_become,
     .input = exec_input,
     .credit = exec_credit,
     .cancel = exec_cancel,

@@ -5,6 +5,7 @@
 #define AGENT_EXEC_H
 
 #include "agent/become.h"
+#include "agent/become_root.h"
 #include "agent/job_dir.h"
 #include "agent/keeper.h"
 #include "agent/op.h"
@@ -41,7 +42,10 @@ struct exec {
     struct keeper_word end; /* KEEPER_GONE or KEEPER_FAILED */
     struct become b;
     uint64_t become_until; /* UINT64_MAX: no dialogue */
-    const char *problem;   /* of what never became a command */
+    bool sudo_told;        /* that it is over */
+    bool to_root;          /* the command is an agent for root: */
+    struct become_root root;
+    const char *problem; /* of what never became a command */
     const char *phase;
     char detail[AGENT_MAX_DETAIL + 1];
     struct job job; /* of a detached one, until it was handed over */
@@ -49,8 +53,6 @@ struct exec {
 
 /* The functions of an op_kind; op->state is a struct exec. exec_start reads an exec request. */
 enum rc exec_start(struct op *op, const struct wire_map *request, struct err *e);
-/* The same from a request that was put together already; it is taken, whatever becomes of it. */
-enum rc exec_begin(struct op *op, struct exec_request *r, struct err *e);
 void exec_input(struct op *op, const void *p, size_t n, bool last);
 void exec_credit(struct op *op);
 void exec_cancel(struct op *op, uint64_t grace_ms);

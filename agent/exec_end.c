@@ -129,8 +129,13 @@ static void end(struct exec *x)
 static void judge_become(struct exec *x)
 {
     struct become *b = &x->b;
-    if (!x->r.become || x->problem != NULL || x->end.event != KEEPER_GONE ||
-        b->state == BECOME_RUNNING)
+    if (!x->r.become || x->problem != NULL || x->end.event != KEEPER_GONE)
+        return;
+    if (b->state == BECOME_RUNNING && x->to_root && !x->begun && !x->cancelled) {
+        x->problem = "become-failed"; /* the script ended without a word */
+        x->phase = "become";
+    }
+    if (b->state == BECOME_RUNNING)
         return;
     const char *problem = b->state == BECOME_FAILED ? b->problem : NULL;
     if (problem == NULL && !x->cancelled && x->end.killed == KILLED_NOT)

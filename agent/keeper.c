@@ -74,8 +74,8 @@ static bool open_pipe(int *read_end, int *write_end, bool we_read)
            lift(write_end);
 }
 
-/* No echo, whatever is asked there: nothing that is typed comes back. Signals by characters are off
- * too, since a password may hold any. */
+/* No echo, whatever is asked there: nothing that is typed comes back. No character means anything
+ * but the line's end, since a password may hold any. */
 static bool open_tty(int *master, int *slave)
 {
     struct termios t;
@@ -88,6 +88,11 @@ static bool open_tty(int *master, int *slave)
     if (*slave < 0 || !lift(slave) || tcgetattr(*slave, &t) != 0)
         return false;
     t.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL | ISIG);
+    t.c_iflag &= ~(tcflag_t)(ICRNL | INLCR | IGNCR | IXON | ISTRIP);
+    static const unsigned char special[] = {VERASE, VKILL,   VEOF,     VEOL,
+                                            VEOL2,  VWERASE, VREPRINT, VLNEXT};
+    for (unsigned i = 0; i < sizeof special; i++)
+        t.c_cc[special[i]] = _POSIX_VDISABLE;
     return tcsetattr(*slave, TCSANOW, &t) == 0;
 }
 

@@ -40,6 +40,7 @@ struct keeping {
     bool exited; /* and reaped */
     int status;
     enum killed killed;
+    bool stopped; /* it was told to end, for whatever reason */
     unsigned left;
     bool counting;      /* what is reaped now is `left` */
     bool alive;         /* some could not be ended */

@@ -99,7 +99,7 @@ static void settled(struct keeping *k)
         enter(k, KEEPING_DONE, UINT64_MAX);
     else if (k->draining)
         enter(k, KEEPING_DRAINING, KEEPER_DRAIN_MS);
-    else if (k->killed != KILLED_NOT)
+    else if (k->stopped)
         enter(k, KEEPING_DONE, UINT64_MAX);
     else
         enter(k, KEEPING_DRAINING, UINT64_MAX);
@@ -107,6 +107,7 @@ static void settled(struct keeping *k)
 
 static void stop(struct keeping *k, enum killed why, uint64_t grace_ms)
 {
+    k->stopped = true;
     if (k->phase == KEEPING_DRAINING && !k->draining)
         enter(k, KEEPING_DONE, UINT64_MAX);
     if (k->phase >= KEEPING_KILLING)

@@ -81,6 +81,6 @@ const struct limits *serve_limits(const struct op *op);
 
 /* All kinds there are, ended by a NULL (agent/ops.c). */
 extern const struct op_kind *const op_kinds[];
-extern const struct op_kind op_stats, op_exec, op_jobs, op_attach, op_collect, op_kill;
+extern const struct op_kind op_stats, op_exec, op_jobs, op_attach, op_collect, op_kill, op_become;
 
 #endif

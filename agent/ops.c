@@ -2,5 +2,5 @@
 #include "agent/op.h"
 
 const struct op_kind *const op_kinds[] = {
-    &op_stats, &op_exec, &op_jobs, &op_attach, &op_collect, &op_kill, NULL,
+    &op_stats, &op_exec, &op_jobs, &op_attach, &op_collect, &op_kill, &op_become, NULL,
 };

@@ -188,6 +188,12 @@ enum retry_class {
       "sudo neither asked nor ran anything within the bound")                                      \
     X(PROBLEM_BECOME_FAILED, "become-failed", STATUS_AUTH_FAILED, RETRY_NEVER,                     \
       "sudo ended before the command ran, with a message of its own")                              \
+    X(PROBLEM_BECOME_NO_DIGEST, "become-no-digest", STATUS_RESOURCE, RETRY_NEVER,                  \
+      "root has no tool to check the file of the agent with")                                      \
+    X(PROBLEM_BECOME_NO_PLACE, "become-no-place", STATUS_RESOURCE, RETRY_NEVER,                    \
+      "there is no folder of root in which the agent could run")                                   \
+    X(PROBLEM_BECOME_CHANGED, "become-changed", STATUS_RESOURCE, RETRY_NEVER,                      \
+      "the file of the agent is not the one expected; root did not run it")                        \
     X(PROBLEM_EXEC_FAILED, "exec-failed", STATUS_FAILED, RETRY_NEVER,                              \
       "the program could not be executed")                                                         \
     X(PROBLEM_CWD_FAILED, "cwd-failed", STATUS_FAILED, RETRY_NEVER,                                \

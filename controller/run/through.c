@@ -206,6 +206,7 @@ static void read_end(const struct remote_end *end, struct outcome *o)
     if (wire_str_to(&m, "signal", o->signal, sizeof o->signal) == RC_OK)
         str_escape_to(o->signal, sizeof o->signal, o->signal, strlen(o->signal), 0);
     (void)wire_str_to(&m, "killed", killed, sizeof killed);
+    (void)wire_bool(&m, "may_run", &o->may_still_run);
     wire_close(&m);
     if (strcmp(killed, "timeout") == 0)
         o->problem = PROBLEM_RUN_TIMEOUT;
@@ -255,7 +256,7 @@ static void on_end(void *user, uint32_t target, struct run_host *h, uint64_t id,
         o.phase = o.problem == PROBLEM_AGENT_REFUSED ? PHASE_REQUEST : PHASE_BECOME;
         o.sent = false;
     }
-    o.may_still_run = end->status == REMOTE_LOST;
+    o.may_still_run |= end->status == REMOTE_LOST;
     if (t->kind == THROUGH_ATTACH && t->follow && end->status != REMOTE_LOST &&
         o.problem != PROBLEM_AGENT_REFUSED)
         ask_to_collect(t, h);

@@ -154,9 +154,10 @@ static enum rc add_arch(struct buf *b, const struct script_spec *s)
         buf_puts(b, "set -- $(uname -sm); s=$1; m=$2; case $m in amd64|x86-64) m=x86_64;; arm64) "
                     "m=aarch64;; esac; h=; c=0; case $s/$m in ");
     bool sends = s->mode == REMOTE_CACHED || s->mode == REMOTE_TEMPORARY;
-    for (size_t i = 0; sends && rc == RC_OK && i < s->blob_count; i++)
-        rc = buf_printf(b, "Linux/%s) h=%s; c=%llu;; ", s->blobs[i].arch, s->blobs[i].sha256,
-                        (unsigned long long)(2 * s->blobs[i].len / 1024 + 16));
+    for (size_t i = 0; sends && rc == RC_OK && i < s->blob_count; i++) {
+        unsigned long long room = s->blobs[i].len / 512 + 16; /* KiB: twice its size */
+        rc = buf_printf(b, "Linux/%s) h=%s; c=%llu;; ", s->blobs[i].arch, s->blobs[i].sha256, room);
+    }
     return rc == RC_OK ? buf_puts(b, "*) ;; esac; ") : rc;
 }
 

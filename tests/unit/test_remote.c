@@ -297,6 +297,40 @@ static void test_the_transport_speaks_for_itself(void **state)
     }
 }
 
+/* Inside its quotes no byte that any login shell reads as anything else, whatever the mode. */
+static void test_lines_for_every_shell(void **state)
+{
+    static const char *const dirs[] = {"/opt/my place", "/srv/%m=@,+-_.x"};
+    static const char *const bad[] = {"relative", "",    "/a'b",  "/a$b",
+                                      "/a\\b",    "/a!", "/a\nb", "/ü"};
+    struct err e = {0};
+    struct remote *r;
+    (void)state;
+    for (int mode = 0; mode < 4; mode++) {
+        struct host h;
+        struct remote_spec s = host_spec();
+        s.mode = (enum remote_mode)mode;
+        s.dirs = dirs;
+        s.dir_count = 2;
+        start(&h, &s);
+        assert_true(strlen(h.line) < 12000);
+        assert_memory_equal(h.line, "exec /bin/sh -c '", 17);
+        assert_null(strpbrk(h.line, "\\!\n"));
+        unsigned quotes = 0;
+        for (const char *c = h.line; *c != '\0'; c++)
+            quotes += *c == '\'';
+        assert_int_equal(quotes, 4);
+        host_fini(&h);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct remote_spec s = host_spec();
+        s.dirs = &bad[i];
+        s.dir_count = 1;
+        assert_int_equal(remote_new(&r, &s, &host_ops, NULL, &e), RC_USAGE);
+        assert_true(e.msg[0] != '\0');
+    }
+}
+
 /* ---- noise --------------------------------------------------------------------------------- */
 
 static void test_noise_is_skipped_and_told(void **state)
@@ -1024,6 +1058,7 @@ int main(void)
         cmocka_unit_test(test_a_damaged_one_is_replaced),
         cmocka_unit_test(test_login_shells_that_are_none),
         cmocka_unit_test(test_the_transport_speaks_for_itself),
+        cmocka_unit_test(test_lines_for_every_shell),
         cmocka_unit_test(test_noise_is_skipped_and_told),
         cmocka_unit_test(test_noise_has_a_bound),
         cmocka_unit_test(test_a_background_job_holds_the_channel),

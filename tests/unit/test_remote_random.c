@@ -68,7 +68,7 @@ static void answer_in_part(struct host *h)
         REPORT_OK,
         REPORT_OK,
         REPORT_OK,
-        REPORT_NOWHERE("c:noexec,v:full,"),
+        (REPORT_NOWHERE("c:noexec,v:full,")),
         "os=Linux arch=mips bits=32 uid=0 boot= tool=1 at= free= refused=",
         "nonsense"};
     static const char *const placed[] = {

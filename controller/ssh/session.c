@@ -4,8 +4,7 @@
  *   SIGN between two of AUTH, for a key that an agent holds;
  *   FORWARD in place of CONNECT behind a link; LINKED after AUTH, for a link, in place of the rest;
  *   from RUN, when somebody wants the command ended: TERM, then KILL, then CLOSE;
- *   a warm session (session_warm.c) goes from RUN, TERM and KILL to SHUT and IDLE, and from there
- * to OPEN again.
+ *   a warm session (session_warm.c): from RUN, TERM and KILL to SHUT, IDLE, and to OPEN again.
  *
  * Every state leads to CLOSE: by its own failure, by its deadline, by a cancel. What fails is told
  * once, by the first to see it; everything leaves through session_end. session_move alone changes
@@ -280,7 +279,8 @@ static enum step in_open(struct session *s)
                          : session_fail(s, PROBLEM_CHANNEL_REFUSED, "%s", sshio_error(s->io));
     }
     s->result.timing.open = session_elapsed_us(s);
-    if (s->cancel != PROBLEM_NONE) /* of a later command: the first would have ended at once */
+    if (s->rested &&
+        s->cancel != PROBLEM_NONE) /* the first command's would have ended it at once */
         return session_shut(s, s->cancel);
     session_move(s, S_REQUEST);
     if (!s->rested)
@@ -336,7 +336,8 @@ static enum step in_request(struct session *s)
  * to each would only fill our buffers. */
 bool session_floods(const struct session *s)
 {
-    return sshio_seen(s->io)->messages > SSHIO_MAX_MESSAGES + session_elapsed_us(s) / 1000000;
+    uint64_t seconds = (session_elapsed_us(s) - s->exec_us) / 1000000;
+    return sshio_seen(s->io)->messages > SSHIO_MAX_MESSAGES + seconds;
 }
 
 static enum step in_command(struct session *s)

@@ -493,14 +493,13 @@ enum sshio_step sshio_close_channel(struct sshio *io)
  * the channel for as long as the server has not closed it. */
 void sshio_drop_channel(struct sshio *io)
 {
-    uint32_t messages = io->seen.messages;
     if (io->channel != NULL) {
         ssh_remove_channel_callbacks(io->channel, &io->callbacks);
         ssh_channel_free(io->channel);
     }
     io->channel = NULL;
     io->max_packet = SSHIO_PACKET_UNKNOWN;
-    io->seen = (struct sshio_seen){.messages = messages};
+    memset(&io->seen, 0, sizeof io->seen);
 }
 
 /* Bytes really buffered. ssh_get_poll_flags asks for POLLOUT after every send, which would cost a

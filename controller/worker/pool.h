@@ -98,8 +98,8 @@ void pool_password_answer(struct pool *p, uint64_t job, const char *text, size_t
 /* The answer to pool_ops.sign; see session_sign_answer. Nothing when the job has ended. */
 void pool_signed(struct pool *p, uint64_t job, enum sign_answer a, const void *sig, size_t len,
                  const char *detail);
-/* See session_cancel. A warm job whose command is over for us (ended was called) is ended at once,
- * now or not. */
+/* See session_cancel. Without `now` a warm job may only lose its command, and come with `ended`:
+ * who wants it gone says pool_finish then. One that is idle as far as we know is ended at once. */
 void pool_cancel(struct pool *p, uint64_t job, enum problem problem, bool now);
 
 /* The next command of a warm job, between its `ended` and the next; c is read during the call.
@@ -108,10 +108,12 @@ void pool_cancel(struct pool *p, uint64_t job, enum problem problem, bool now);
  * came); RC_LIMIT; RC_NOMEM. */
 enum rc pool_exec(struct pool *p, uint64_t job, const struct session_command *c, struct err *e);
 /* Standard input of a command that is INPUT_DUPLEX, from its `sent` on; last: and then its end.
- * RC_OK (also when the command is over meanwhile); RC_LIMIT: more than SESSION_MAX_INPUT (256 KiB)
- * would not be `taken` yet, nothing was queued; RC_CANCELLED: no command of the job takes input
- * now; RC_NOMEM, after which the worker is ended. */
+ * RC_OK (also when the command is over meanwhile); RC_LIMIT, nothing was queued: more than
+ * SESSION_MAX_INPUT (256 KiB) would not be `taken` yet, or more than POOL_INPUT_QUEUE waits for the
+ * worker, of all its jobs (then try again later: no `taken` may come); RC_CANCELLED: no command of
+ * the job takes input now; RC_NOMEM, after which the worker is ended. */
 enum rc pool_input(struct pool *p, uint64_t job, const void *bytes, size_t n, bool last);
+enum { POOL_INPUT_QUEUE = 128 * 1024 * 1024 };
 /* How much pool_input takes now. */
 size_t pool_input_room(struct pool *p, uint64_t job);
 /* No further command: the job ends, ok, as soon as it is idle. From pool_start on; twice is fine.

@@ -90,7 +90,9 @@ static bool takes_input(const struct pool_job *j)
 size_t pool_input_room(struct pool *p, uint64_t job)
 {
     const struct pool_job *j = pool_find_job(p, job);
-    return takes_input(j) ? SESSION_MAX_INPUT - j->on_way : 0;
+    if (!takes_input(j) || chan_pending(&j->worker->chan) > POOL_INPUT_QUEUE)
+        return 0;
+    return SESSION_MAX_INPUT - j->on_way;
 }
 
 static enum rc put_input(struct pool_worker *w, uint64_t job, const uint8_t *p, size_t n, bool last)
@@ -112,10 +114,10 @@ enum rc pool_input(struct pool *p, uint64_t job, const void *bytes, size_t n, bo
     struct pool_job *j = pool_find_job(p, job);
     if (!takes_input(j))
         return RC_CANCELLED;
-    if (n > SESSION_MAX_INPUT - j->on_way)
-        return RC_LIMIT;
     if (n == 0 && !last)
         return RC_OK;
+    if (n > pool_input_room(p, job))
+        return RC_LIMIT;
     enum rc rc = put_input(j->worker, job, n > 0 ? bytes : (const void *)"", n, last);
     pool_said(j->worker, rc); /* half of it may be queued already */
     if (rc != RC_OK)

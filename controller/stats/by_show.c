@@ -61,20 +61,20 @@ static void cell(void *user, uint32_t row, uint32_t column, struct grid_cell *ou
 
 /* The lines of the bucket's hosts that the filter keeps. */
 static enum rc bucket_lines(struct show *w, const struct by_bucket *b, uint32_t *answered,
-                            struct lines *out)
+                            struct line_list *out)
 {
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < b->count; i++) {
         if (!stats_is_fresh(w->s, b->hosts[i]))
             continue;
         size_t before = out->count;
-        rc = lines_of_host(w->s, b->hosts[i], w->s->view->kind, out);
+        rc = line_list_add_host(w->s, b->hosts[i], w->s->view->kind, out);
         *answered += out->count > before;
     }
     return rc;
 }
 
-static void measure(struct show *w, size_t bucket, const struct lines *lines, double *values)
+static void measure(struct show *w, size_t bucket, const struct line_list *lines, double *values)
 {
     for (uint32_t m = 0; m < w->measure_count; m++) {
         struct spread *p = &w->spreads[bucket * w->measure_count + m];
@@ -100,7 +100,7 @@ static enum rc work_out(struct show *w)
     w->answered = mem_calloc(by->count + 1, sizeof *w->answered);
     enum rc rc = w->spreads != NULL && w->answered != NULL ? RC_OK : RC_NOMEM;
     for (size_t i = 0; rc == RC_OK && i < by->count; i++) {
-        struct lines lines = {0};
+        struct line_list lines = {0};
         rc = bucket_lines(w, &by->items[i], &w->answered[i], &lines);
         double *values = mem_alloc((lines.count + 1) * sizeof *values);
         if (rc == RC_OK && values != NULL)
@@ -108,7 +108,7 @@ static enum rc work_out(struct show *w)
         else
             rc = RC_NOMEM;
         mem_free(values);
-        lines_fini(&lines);
+        line_list_fini(&lines);
     }
     return rc;
 }

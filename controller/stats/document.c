@@ -83,7 +83,7 @@ static void put_figures(struct stats *s, uint32_t host, enum figure_kind kind, u
 }
 
 static void put_rows(struct stats *s, uint32_t host, enum figure_kind kind,
-                     const struct lines *chosen)
+                     const struct line_list *chosen)
 {
     struct text *t = &s->out;
     const char *first = figure_defs[kind_defs[kind].first].name;
@@ -125,7 +125,7 @@ static void put_sections(struct stats *s, const struct sample *sample)
 }
 
 /* The whole of a host, without the brace it begins with. */
-static void put_host(struct stats *s, uint32_t host, const struct lines *chosen)
+static void put_host(struct stats *s, uint32_t host, const struct line_list *chosen)
 {
     struct text *t = &s->out;
     const struct host_state *h = &s->hosts[host];
@@ -180,10 +180,10 @@ void document_begin(struct stats *s)
 
 void document_host(struct stats *s, uint32_t host)
 {
-    struct lines lines = {0};
+    struct line_list lines = {0};
     if (s->view->by != NULL)
         return;
-    if (lines_of_host(s, host, s->view->kind, &lines) != RC_OK)
+    if (line_list_add_host(s, host, s->view->kind, &lines) != RC_OK)
         s->nomem = true;
     if (s->view->whole && lines.count > 0) {
         text_puts(&s->out, "{\"type\":\"sample\",");
@@ -194,7 +194,7 @@ void document_host(struct stats *s, uint32_t host)
         put_line(s, &lines.items[i], "{\"type\":\"row\",");
         text_puts(&s->out, "\n");
     }
-    lines_fini(&lines);
+    line_list_fini(&lines);
     text_flush(&s->out);
 }
 
@@ -254,30 +254,30 @@ static void put_hosts(struct stats *s)
 {
     const char *gap = "\n";
     for (uint32_t i = 0; i < s->about.count; i++) {
-        struct lines lines = {0};
+        struct line_list lines = {0};
         if (!s->hosts[i].ready)
             continue;
-        if (lines_of_host(s, i, s->view->kind, &lines) != RC_OK)
+        if (line_list_add_host(s, i, s->view->kind, &lines) != RC_OK)
             s->nomem = true;
         if (lines.count > 0) {
             text_printf(&s->out, "%s{", gap);
             put_host(s, i, &lines);
             gap = ",\n";
         }
-        lines_fini(&lines);
+        line_list_fini(&lines);
     }
 }
 
 static void put_lines(struct stats *s)
 {
-    struct lines lines = {0};
-    if (lines_collect(s, &lines) != RC_OK)
+    struct line_list lines = {0};
+    if (line_list_collect(s, &lines) != RC_OK)
         s->nomem = true;
     for (size_t i = 0; i < lines.count; i++) {
         text_puts(&s->out, i > 0 ? ",\n" : "\n");
         put_line(s, &lines.items[i], "{");
     }
-    lines_fini(&lines);
+    line_list_fini(&lines);
 }
 
 static void put_all_failed(struct stats *s)

@@ -91,9 +91,9 @@
     X(SWAP_SOUT, "swap.sout", SWAP, "sout", U64, BYTES, "swapped out since boot")                 \
     X(SWAP_IN_RATE, "swap.in_rate", SWAP, NULL, F64, BYTES_PER_SECOND, "swapped in")              \
     X(SWAP_OUT_RATE, "swap.out_rate", SWAP, NULL, F64, BYTES_PER_SECOND, "swapped out")           \
-    X(MAX_DISK, "max.disk.percent", DISK, NULL, F64, PERCENT, "disk.percent of the fullest mount") \
+    X(MAX_DISK, "max.disk.percent", DISK, NULL, F64, PERCENT, "disk.percent of the fullest mount that is on a device and can be written; of any that can be written where none is on a device") \
     X(MAX_DISK_MOUNT, "max.disk.mountpoint", DISK, NULL, TEXT, NONE, "which mount that is")       \
-    X(MAX_FILES, "max.disk.files_percent", DISK, NULL, F64, PERCENT, "the highest disk.files_percent") \
+    X(MAX_FILES, "max.disk.files_percent", DISK, NULL, F64, PERCENT, "the highest disk.files_percent of these mounts") \
     X(MAX_BUSY, "max.diskio.busy", DISKIO, NULL, F64, PERCENT, "the highest diskio.busy")         \
     X(MAX_TEMP, "max.sensor.temperature", SENSORS, NULL, F64, CELSIUS, "the highest temperature") \
     X(SUM_READ, "sum.diskio.read_rate", DISKIO, NULL, F64, BYTES_PER_SECOND, "read from all physical disks; from all disks where none is") \
@@ -130,6 +130,7 @@
     X(PROCS_ZOMBIE, "processes.zombie", PROCESSES, "by_status.zombie", U64, COUNT, "processes in this state") \
     X(PROCS_DEAD, "processes.dead", PROCESSES, "by_status.dead", U64, COUNT, "processes in this state") \
     X(PROCS_IDLE, "processes.idle", PROCESSES, "by_status.idle", U64, COUNT, "threads of the kernel without work") \
+    X(PROCS_VISIBILITY, "processes.visibility", PROCESSES, "visibility", TEXT, NONE, "all, or own: whose processes are counted") \
     X(PROCS_PARKED, "processes.parked", PROCESSES, "by_status.parked", U64, COUNT, "processes in this state") \
     PRESSURE(X, PSI_CPU_SOME, "pressure.cpu.some", "cpu.some")                                    \
     PRESSURE(X, PSI_CPU_FULL, "pressure.cpu.full", "cpu.full")                                    \
@@ -173,6 +174,7 @@
     X(DISK_FILES_PERCENT, "disk.files_percent", DISK, NULL, F64, PERCENT, "inodes in use")        \
     X(DISK_FILES, "disk.files", DISK, "files", U64, COUNT, "inodes there are")                    \
     X(DISK_FILES_FREE, "disk.files_free", DISK, "files_free", U64, COUNT, "inodes left")          \
+    X(DISK_PHYSICAL, "disk.physical", DISK, "physical", BOOL, NONE, "on a device, as psutil's disk_partitions() has it by default") \
     X(DISK_STATUS, "disk.status", DISK, "status", TEXT, NONE, "ok, or why there are no figures: timeout for a dead mount")
 
 #define DISKIO_FIGURES(X)                                                                          \
@@ -277,6 +279,37 @@
     X(PROC_READ, "process.read_bytes", PROCESSES, "read_bytes", U64, BYTES, "read from disks so far") \
     X(PROC_WRITE, "process.write_bytes", PROCESSES, "write_bytes", U64, BYTES, "written to disks so far") \
     X(PROC_START, "process.start_ticks", PROCESSES, "start_ticks", U64, NUMBER, "start after boot in ticks: with pid its identity") \
+    X(PROC_NICE, "process.nice", PROCESSES, "nice", I64, NUMBER, "niceness")                      \
+    X(PROC_CPU_NUM, "process.cpu_num", PROCESSES, "cpu_num", I64, NUMBER, "CPU it ran on last")   \
+    X(PROC_AFFINITY, "process.cpu_affinity", PROCESSES, "cpu_affinity", TEXT, NONE, "CPUs it may run on") \
+    X(PROC_TERMINAL, "process.terminal", PROCESSES, "terminal", TEXT, NONE, "its terminal")       \
+    X(PROC_SHARED, "process.shared", PROCESSES, "shared", U64, BYTES, "memory shared with others") \
+    X(PROC_TEXT, "process.text", PROCESSES, "text", U64, BYTES, "memory of its code")             \
+    X(PROC_DATA, "process.data", PROCESSES, "data", U64, BYTES, "memory of its data and stack")   \
+    X(PROC_USS, "process.uss", PROCESSES, "uss", U64, BYTES, "memory that would be free without it (--detail)") \
+    X(PROC_PSS, "process.pss", PROCESSES, "pss", U64, BYTES, "memory with its part of what is shared (--detail)") \
+    X(PROC_SWAP, "process.swap", PROCESSES, "swap", U64, BYTES, "of it in swap (--detail)")       \
+    X(PROC_FDS, "process.num_fds", PROCESSES, "num_fds", U64, COUNT, "open descriptors (--detail)") \
+    X(PROC_EUID, "process.euid", PROCESSES, "euid", U64, NUMBER, "effective user")                \
+    X(PROC_SUID, "process.suid", PROCESSES, "suid", U64, NUMBER, "saved user")                    \
+    X(PROC_GID, "process.gid", PROCESSES, "gid", U64, NUMBER, "group")                            \
+    X(PROC_EGID, "process.egid", PROCESSES, "egid", U64, NUMBER, "effective group")               \
+    X(PROC_SGID, "process.sgid", PROCESSES, "sgid", U64, NUMBER, "saved group")                   \
+    X(PROC_CTX_VOLUNTARY, "process.ctx_voluntary", PROCESSES, "ctx_voluntary", U64, COUNT, "times it gave up the CPU") \
+    X(PROC_CTX_INVOLUNTARY, "process.ctx_involuntary", PROCESSES, "ctx_involuntary", U64, COUNT, "times it was made to") \
+    X(PROC_CHILD_USER, "process.cpu_children_user", PROCESSES, "cpu_children_user", U64, TICKS, "time in user mode of children that ended") \
+    X(PROC_CHILD_SYSTEM, "process.cpu_children_system", PROCESSES, "cpu_children_system", U64, TICKS, "time in the kernel of children that ended") \
+    X(PROC_IOWAIT, "process.cpu_iowait", PROCESSES, "cpu_iowait", U64, TICKS, "time it waited for disks, where the kernel counts it") \
+    X(PROC_MINOR, "process.minor_faults", PROCESSES, "minor_faults", U64, COUNT, "page faults without a disk") \
+    X(PROC_MAJOR, "process.major_faults", PROCESSES, "major_faults", U64, COUNT, "page faults with one") \
+    X(PROC_READS, "process.read_count", PROCESSES, "read_count", U64, COUNT, "read calls so far")  \
+    X(PROC_WRITES, "process.write_count", PROCESSES, "write_count", U64, COUNT, "write calls so far") \
+    X(PROC_READ_CHARS, "process.read_chars", PROCESSES, "read_chars", U64, BYTES, "read from anywhere so far") \
+    X(PROC_WRITE_CHARS, "process.write_chars", PROCESSES, "write_chars", U64, BYTES, "written to anywhere so far") \
+    X(PROC_IONICE, "process.ionice_class", PROCESSES, "ionice_class", U64, NUMBER, "class of disk priority (--detail)") \
+    X(PROC_IONICE_VALUE, "process.ionice_value", PROCESSES, "ionice_value", U64, NUMBER, "disk priority in its class (--detail)") \
+    X(PROC_EXE, "process.exe", PROCESSES, "exe", TEXT, NONE, "the program's file (--detail)")     \
+    X(PROC_CWD, "process.cwd", PROCESSES, "cwd", TEXT, NONE, "its folder (--detail)")             \
     X(PROC_CMDLINE, "process.cmdline", PROCESSES, "cmdline", TEXT, NONE, "command line")
 
 #define MEMINFO_FIGURES(X)                                                                         \

@@ -46,7 +46,7 @@ struct stats {
 struct line {
     uint32_t host, row;
 };
-struct lines {
+struct line_list {
     struct line *items;
     size_t count, cap;
 };
@@ -57,10 +57,11 @@ bool stats_is_fresh(const struct stats *s, uint32_t host);
 void stats_coverage(const struct stats *s, uint32_t fresh, struct text *t);
 
 /* lines.c: the lines of all fresh hosts that the filter keeps, in order. RC_OK, RC_NOMEM. */
-enum rc lines_collect(struct stats *s, struct lines *out);
+enum rc line_list_collect(struct stats *s, struct line_list *out);
 /* Those of one host, appended. */
-enum rc lines_of_host(struct stats *s, uint32_t host, enum figure_kind kind, struct lines *out);
-void lines_fini(struct lines *l);
+enum rc line_list_add_host(struct stats *s, uint32_t host, enum figure_kind kind,
+                           struct line_list *out);
+void line_list_fini(struct line_list *l);
 void line_cell(struct stats *s, const struct view_column *c, const struct line *l,
                struct grid_cell *out);
 

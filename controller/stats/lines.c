@@ -6,7 +6,7 @@
 #include "common/mem.h"
 #include "controller/stats/internal.h"
 
-void lines_fini(struct lines *l)
+void line_list_fini(struct line_list *l)
 {
     mem_free(l->items);
     memset(l, 0, sizeof *l);
@@ -26,7 +26,8 @@ static bool keeps(struct stats *s, uint32_t host, uint32_t row)
     return false;
 }
 
-enum rc lines_of_host(struct stats *s, uint32_t host, enum figure_kind kind, struct lines *out)
+enum rc line_list_add_host(struct stats *s, uint32_t host, enum figure_kind kind,
+                           struct line_list *out)
 {
     uint32_t rows = sample_rows(s->hosts[host].sample, kind);
     for (uint32_t r = 0; r < rows; r++) {
@@ -147,12 +148,12 @@ static int by_sort(const void *a, const void *b, void *user)
     return (x->row > y->row) - (x->row < y->row);
 }
 
-enum rc lines_collect(struct stats *s, struct lines *out)
+enum rc line_list_collect(struct stats *s, struct line_list *out)
 {
     enum rc rc = RC_OK;
     for (uint32_t h = 0; rc == RC_OK && h < s->about.count; h++)
         if (stats_is_fresh(s, h))
-            rc = lines_of_host(s, h, s->view->kind, out);
+            rc = line_list_add_host(s, h, s->view->kind, out);
     if (rc == RC_OK && s->view->sorted && out->count > 1)
         qsort_r(out->items, out->count, sizeof *out->items, by_sort, s);
     return rc;

@@ -12,6 +12,7 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "controller/stats/internal.h"
+#include "controller/stats/rates.h"
 
 enum { LABEL_MOST = 256, SERIES_MOST = 5000, LABELS = 4, NAME_MOST = 128 };
 
@@ -399,18 +400,6 @@ static void put_mount(struct exposition *x, uint32_t h, uint32_t r, const char *
     text_printf(x->t, "} %s\n", grid_number(number, v));
 }
 
-static bool is_read_only(const struct sample *s, uint32_t r)
-{
-    const char *p = sample_text(s, FIG_DISK_OPTS, r);
-    for (; p != NULL && *p != '\0';
-         p += p[strcspn(p, ",")] == ',' ? strcspn(p, ",") + 1 : strlen(p)) {
-        size_t n = strcspn(p, ",");
-        if ((n == 2 && memcmp(p, "ro", 2) == 0) || (n == 12 && memcmp(p, "emergency_ro", 12) == 0))
-            return true;
-    }
-    return false;
-}
-
 enum mount_metric { MOUNT_ERROR, MOUNT_FREE, MOUNT_READ_ONLY };
 
 static void put_mounts(struct exposition *x, enum mount_metric m)
@@ -434,7 +423,7 @@ static void put_mounts(struct exposition *x, enum mount_metric m)
             else if (m == MOUNT_FREE && known)
                 put_mount(x, h, r, names[m], helps[m], total > used ? total - used : 0);
             else if (m == MOUNT_READ_ONLY)
-                put_mount(x, h, r, names[m], helps[m], is_read_only(s, r));
+                put_mount(x, h, r, names[m], helps[m], rates_is_read_only(s, r));
         }
 }
 

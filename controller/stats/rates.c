@@ -46,15 +46,38 @@ static bool raise(struct sample *s, enum figure most, enum figure f, uint32_t ro
     return true;
 }
 
+bool rates_is_read_only(const struct sample *s, uint32_t row)
+{
+    const char *p = sample_text(s, FIG_DISK_OPTS, row);
+    while (p != NULL && *p != '\0') {
+        size_t n = strcspn(p, ",");
+        if ((n == 2 && memcmp(p, "ro", 2) == 0) || (n == 12 && memcmp(p, "emergency_ro", 12) == 0))
+            return true;
+        p += n + (p[n] == ',');
+    }
+    return false;
+}
+
+/* Images are always full and in nobody's way, and memory that is mounted is no disk. */
+static bool may_fill_up(const struct sample *s, uint32_t row, bool any_physical)
+{
+    return !rates_is_read_only(s, row) && (!any_physical || sample_true(s, FIG_DISK_PHYSICAL, row));
+}
+
 static void mounts(struct sample *s)
 {
     double used, left;
+    bool physical = false;
+    for (uint32_t r = 0; r < sample_rows(s, KIND_MOUNT); r++)
+        physical |= sample_true(s, FIG_DISK_PHYSICAL, r) && !rates_is_read_only(s, r);
     for (uint32_t r = 0; r < sample_rows(s, KIND_MOUNT); r++) {
         if (sample_number(s, FIG_DISK_USED, r, &used) && sample_number(s, FIG_DISK_FREE, r, &left))
             set_share(s, FIG_DISK_PERCENT, r, used, used + left);
         if (sample_number(s, FIG_DISK_FILES, r, &used) && used > 0 &&
             sample_number(s, FIG_DISK_FILES_FREE, r, &left))
             set_share(s, FIG_DISK_FILES_PERCENT, r, used - left, used);
+        if (!may_fill_up(s, r, physical))
+            continue;
         if (raise(s, FIG_MAX_DISK, FIG_DISK_PERCENT, r))
             sample_set_text_of(s, FIG_MAX_DISK_MOUNT, 0, FIG_DISK_MOUNT, r);
         raise(s, FIG_MAX_FILES, FIG_DISK_FILES_PERCENT, r);
@@ -198,11 +221,15 @@ static void cpus(struct pair *p)
     set_rate(p, FIG_CTX_RATE, FIG_CTX, 0, 0);
     set_rate(p, FIG_INTR_RATE, FIG_INTR, 0, 0);
     set_rate(p, FIG_FORK_RATE, FIG_FORKS, 0, 0);
-    set_rate(p, FIG_SWAP_IN_RATE, FIG_SWAP_SIN, 0, 0);
-    set_rate(p, FIG_SWAP_OUT_RATE, FIG_SWAP_SOUT, 0, 0);
     for (uint32_t r = 0; r < sample_rows(p->now, KIND_CPU); r++)
         if (same_row(p, FIG_PERCPU_CPU, r, &b) && hold_back(p, b, r))
             shares(p, FIG_PERCPU_PERCENT, FIG_PERCPU_USER, FIG_PERCPU_T_USER, b, r);
+}
+
+static void swap(struct pair *p)
+{
+    set_rate(p, FIG_SWAP_IN_RATE, FIG_SWAP_SIN, 0, 0);
+    set_rate(p, FIG_SWAP_OUT_RATE, FIG_SWAP_SOUT, 0, 0);
 }
 
 static void disk(struct pair *p, uint32_t b, uint32_t r)
@@ -306,6 +333,14 @@ static void process_rates(struct pair *p)
     }
 }
 
+/* Sections are read one after the other, and one that waited for a mount delays those after it. */
+static double section_seconds(const struct pair *p, enum stats_section s)
+{
+    int64_t ns = (int64_t)(p->now->mono_ns - p->before->mono_ns);
+    int64_t late = (int64_t)p->now->sections[s].at_us - (int64_t)p->before->sections[s].at_us;
+    return ((double)ns + (double)late * 1000) / 1e9;
+}
+
 enum rates_state rates_work_out(const struct sample *before, struct sample *now)
 {
     alone(now);
@@ -317,12 +352,20 @@ enum rates_state rates_work_out(const struct sample *before, struct sample *now)
     }
     if (now->mono_ns <= before->mono_ns)
         return RATES_CLOCK;
-    struct pair p = {
-        .before = before, .now = now, .seconds = (double)(now->mono_ns - before->mono_ns) / 1e9};
-    now->elapsed = p.seconds;
-    cpus(&p);
-    disks(&p);
-    nics(&p);
-    process_rates(&p);
+    static const struct {
+        enum stats_section section;
+        void (*work_out)(struct pair *p);
+    } parts[] = {{SECTION_CPU, cpus},
+                 {SECTION_SWAP, swap},
+                 {SECTION_DISKIO, disks},
+                 {SECTION_NET, nics},
+                 {SECTION_PROCESSES, process_rates}};
+    now->elapsed = (double)(now->mono_ns - before->mono_ns) / 1e9;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct pair p = {.before = before, .now = now};
+        p.seconds = section_seconds(&p, parts[i].section);
+        if (p.seconds > 0)
+            parts[i].work_out(&p);
+    }
     return RATES_OK;
 }

@@ -21,4 +21,7 @@ enum rates_state {
  * holds now's CPU times to those before. */
 enum rates_state rates_work_out(const struct sample *before, struct sample *now);
 
+/* Is this mount read-only, by its options? */
+bool rates_is_read_only(const struct sample *s, uint32_t row);
+
 #endif

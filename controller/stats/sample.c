@@ -1,5 +1,5 @@
-/* See sample.h. Which member goes where is figure_table.h's. */
-#include "controller/stats/sample.h"
+/* Decoding. See sample.h. Which member goes where is figure_table.h's. */
+#include "controller/stats/sample_int.h"
 
 #include <math.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "controller/output/text.h"
 #include "proto/wire.h"
 
-enum { HZ_MAX = 1000000, PAGE_MAX = 1 << 24, COLUMNS_MOST = 64 };
+enum { HZ_MAX = 1000000, PAGE_MAX = 1 << 24, COLUMNS_MOST = 64, LEFT_OUT_MOST = 1 << 30 };
 
 static const char *const status_names[SECTION_STATUS_COUNT] = {
     [SECTION_ABSENT] = "",
@@ -25,134 +25,6 @@ const char *section_status_name(enum section_status st)
     must((unsigned)st < SECTION_STATUS_COUNT);
     return status_names[st];
 }
-
-void sample_init(struct sample *s)
-{
-    memset(s, 0, sizeof *s);
-    buf_init(&s->texts, SAMPLE_TEXTS);
-}
-
-void sample_fini(struct sample *s)
-{
-    for (int k = 0; k < KIND_COUNT; k++)
-        mem_free(s->tables[k].cells);
-    buf_fini(&s->texts);
-    sample_init(s);
-}
-
-size_t sample_memory(const struct sample *s)
-{
-    size_t n = sizeof *s + s->texts.cap;
-    for (int k = 0; k < KIND_COUNT; k++)
-        if (s->tables[k].cells != NULL)
-            n += (size_t)(s->tables[k].rows + s->tables[k].left_out) * kind_defs[k].count *
-                 (sizeof(union cell) + 1);
-    return n;
-}
-
-/* ---- values ---- */
-
-uint32_t sample_rows(const struct sample *s, enum figure_kind k)
-{
-    return s->tables[k].rows;
-}
-
-static size_t place(enum figure_kind k, enum figure f, uint32_t row)
-{
-    return (size_t)row * kind_defs[k].count + (f - kind_defs[k].first);
-}
-
-/* NULL: there is no such row. */
-static const union cell *cell_of(const struct sample *s, enum figure f, uint32_t row,
-                                 enum cell_type *type)
-{
-    enum figure_kind k = figure_kind(f);
-    const struct sample_table *t = &s->tables[k];
-    *type = CELL_NONE;
-    if (row >= t->rows)
-        return NULL;
-    *type = (enum cell_type)t->types[place(k, f, row)];
-    return &t->cells[place(k, f, row)];
-}
-
-enum cell_type sample_type(const struct sample *s, enum figure f, uint32_t row)
-{
-    enum cell_type type;
-    (void)cell_of(s, f, row, &type);
-    return type;
-}
-
-bool sample_u64(const struct sample *s, enum figure f, uint32_t row, uint64_t *out)
-{
-    enum cell_type type;
-    const union cell *c = cell_of(s, f, row, &type);
-    if (type != CELL_U64)
-        return false;
-    *out = c->u64;
-    return true;
-}
-
-bool sample_number(const struct sample *s, enum figure f, uint32_t row, double *out)
-{
-    enum cell_type type;
-    const union cell *c = cell_of(s, f, row, &type);
-    switch (type) {
-    case CELL_U64: *out = (double)c->u64; break;
-    case CELL_I64: *out = (double)c->i64; break;
-    case CELL_F64: *out = c->f64; break;
-    default: return false;
-    }
-    if (figure_defs[f].unit == UNIT_TICKS)
-        *out /= s->hz;
-    else if (figure_defs[f].unit == UNIT_UPTIME)
-        *out /= 1000;
-    return true;
-}
-
-bool sample_true(const struct sample *s, enum figure f, uint32_t row)
-{
-    enum cell_type type;
-    const union cell *c = cell_of(s, f, row, &type);
-    return type == CELL_BOOL && c->u64 != 0;
-}
-
-const char *sample_text(const struct sample *s, enum figure f, uint32_t row)
-{
-    enum cell_type type;
-    const union cell *c = cell_of(s, f, row, &type);
-    return type == CELL_TEXT ? (const char *)s->texts.data + c->text : NULL;
-}
-
-static union cell *set_cell(struct sample *s, enum figure f, uint32_t row, enum cell_type type)
-{
-    enum figure_kind k = figure_kind(f);
-    struct sample_table *t = &s->tables[k];
-    must(row < t->rows);
-    t->types[place(k, f, row)] = (uint8_t)type;
-    return &t->cells[place(k, f, row)];
-}
-
-void sample_set(struct sample *s, enum figure f, uint32_t row, double v)
-{
-    if (isfinite(v))
-        set_cell(s, f, row, CELL_F64)->f64 = v;
-}
-
-void sample_set_u64(struct sample *s, enum figure f, uint32_t row, uint64_t v)
-{
-    set_cell(s, f, row, CELL_U64)->u64 = v;
-}
-
-void sample_set_text_of(struct sample *s, enum figure f, uint32_t row, enum figure from,
-                        uint32_t from_row)
-{
-    enum cell_type type;
-    const union cell *c = cell_of(s, from, from_row, &type);
-    if (type == CELL_TEXT)
-        set_cell(s, f, row, CELL_TEXT)->text = c->text;
-}
-
-/* ---- decoding ---- */
 
 struct decode {
     struct sample *s;
@@ -183,13 +55,23 @@ static enum rc bad(const struct decode *d, const char *name, const char *what)
                    kind_defs[d->kind].table, name, what);
 }
 
-/* Up to a NUL, and not past SAMPLE_TEXT. Full: 0. */
-static enum rc keep_text(struct decode *d, const char *p, size_t n, uint32_t *at)
+/* A command line comes with a NUL behind each argument: blanks, as ps shows it. */
+static void join_arguments(char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (p[i] == '\0')
+            p[i] = ' ';
+}
+
+/* Up to a NUL (not of a command line), and not past SAMPLE_TEXT. Full: 0. */
+static enum rc keep_text(struct decode *d, const char *p, size_t n, bool arguments, uint32_t *at)
 {
     struct buf *b = &d->s->texts;
-    const char *nul = n > 0 ? memchr(p, '\0', n) : NULL;
+    const char *nul = n > 0 && !arguments ? memchr(p, '\0', n) : NULL;
     if (nul != NULL)
         n = (size_t)(nul - p);
+    while (arguments && n > 0 && p[n - 1] == '\0')
+        n--;
     n = text_cut(p, n, SAMPLE_TEXT);
     *at = 0;
     if (n == 0)
@@ -200,6 +82,8 @@ static enum rc keep_text(struct decode *d, const char *p, size_t n, uint32_t *at
         rc = buf_putc(b, '\0');
     if (rc == RC_NOMEM)
         return err_nomem(d->e);
+    if (rc == RC_OK && arguments)
+        join_arguments((char *)b->data + start, n);
     d->full |= rc == RC_LIMIT;
     if (rc == RC_LIMIT)
         b->len = start;
@@ -214,9 +98,9 @@ static enum rc take_text(struct decode *d, enum figure f, const msgpack_object *
     if (!bin && o->type != MSGPACK_OBJECT_STR)
         return bad(d, figure_defs[f].wire, "is not text");
     enum rc rc = keep_text(d, bin ? o->via.bin.ptr : o->via.str.ptr,
-                           bin ? o->via.bin.size : o->via.str.size, &at);
+                           bin ? o->via.bin.size : o->via.str.size, f == FIG_PROC_CMDLINE, &at);
     if (rc == RC_OK)
-        set_cell(d->s, f, d->kept, CELL_TEXT)->text = at;
+        sample_cell(d->s, f, d->kept, CELL_TEXT)->text = at;
     return rc;
 }
 
@@ -228,9 +112,9 @@ static enum rc take_whole(struct decode *d, enum figure f, const msgpack_object 
     if (negative && figure_defs[f].type == TYPE_U64)
         return bad(d, figure_defs[f].wire, "is negative");
     if (negative)
-        set_cell(d->s, f, d->kept, CELL_I64)->i64 = o->via.i64;
+        sample_cell(d->s, f, d->kept, CELL_I64)->i64 = o->via.i64;
     else
-        set_cell(d->s, f, d->kept, CELL_U64)->u64 = o->via.u64;
+        sample_cell(d->s, f, d->kept, CELL_U64)->u64 = o->via.u64;
     return RC_OK;
 }
 
@@ -246,7 +130,7 @@ static enum rc take_real(struct decode *d, enum figure f, const msgpack_object *
     }
     if (!isfinite(v))
         return bad(d, figure_defs[f].wire, "is not a finite number");
-    set_cell(d->s, f, d->kept, CELL_F64)->f64 = v;
+    sample_cell(d->s, f, d->kept, CELL_F64)->f64 = v;
     return RC_OK;
 }
 
@@ -266,7 +150,7 @@ static enum rc take_value(struct decode *d, enum figure f, const msgpack_object 
     }
     if (o->type != MSGPACK_OBJECT_BOOLEAN)
         return bad(d, figure_defs[f].wire, "is not true or false");
-    set_cell(d->s, f, d->kept, CELL_BOOL)->u64 = o->via.boolean;
+    sample_cell(d->s, f, d->kept, CELL_BOOL)->u64 = o->via.boolean;
     return RC_OK;
 }
 
@@ -279,7 +163,7 @@ static enum rc take_path(struct decode *d, enum figure f, const msgpack_object_m
         const msgpack_object *o = find(data, path, n);
         if (path[n] == '\0') {
             if (o == NULL && strncmp(figure_defs[f].wire, "by_status.", 10) == 0)
-                set_cell(d->s, f, d->kept, CELL_U64)->u64 = 0;
+                sample_cell(d->s, f, d->kept, CELL_U64)->u64 = 0;
             return take_value(d, f, o);
         }
         if (o == NULL)
@@ -301,6 +185,7 @@ static enum rc new_table(struct decode *d, uint32_t rows)
     if (t->cells == NULL)
         return err_nomem(d->e);
     t->types = (uint8_t *)(t->cells + (size_t)rows * def->count);
+    t->room = rows;
     return RC_OK;
 }
 
@@ -347,9 +232,10 @@ static void settle_row(struct decode *d, size_t texts_before)
         d->kept++;
         return;
     }
-    t->left_out++;
+    t->left_out += d->full; /* what was said already is no loss */
     t->rows--;
-    memset(t->types + place(d->kind, (enum figure)def->first, d->kept), CELL_NONE, def->count);
+    memset(t->types + sample_place(d->kind, (enum figure)def->first, d->kept), CELL_NONE,
+           def->count);
     d->s->texts.len = texts_before;
     d->full = false;
 }
@@ -403,12 +289,17 @@ static enum rc take_rows(struct decode *d, const msgpack_object_map *table)
         return rc;
     if (rows == NULL || rows->type != MSGPACK_OBJECT_ARRAY)
         return bad(d, "rows", "is not a list");
+    const msgpack_object *more = find(table, "more", 4);
+    if (more != NULL && more->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
+        return bad(d, "more", "is not a count");
     uint32_t sent = rows->via.array.size;
     rc = new_table(d, sent < most ? sent : most);
     if (rc != RC_OK)
         return rc;
     t->rows = sent < most ? sent : most;
     t->left_out = sent - t->rows;
+    if (more != NULL) /* the host's own bound */
+        t->left_out += more->via.u64 < LEFT_OUT_MOST ? (uint32_t)more->via.u64 : LEFT_OUT_MOST;
     for (uint32_t i = 0; i < sent && d->kept < t->rows; i++) {
         size_t before = d->s->texts.len;
         d->row = i;
@@ -482,7 +373,7 @@ static enum rc take_section(struct decode *d, uint32_t kinds, const struct wire_
     struct sample *s = d->s;
     const char *text;
     size_t n;
-    uint64_t us = 0;
+    uint64_t us = 0, at_us = 0;
     struct wire_map data;
     d->kind = KIND_HOST;
     if (wire_str(section, "status", 32, &text, &n) != RC_OK)
@@ -496,12 +387,16 @@ static enum rc take_section(struct decode *d, uint32_t kinds, const struct wire_
     s->sections[d->section].status = (uint8_t)st;
     if (wire_u64(section, "us", UINT32_MAX, &us) == RC_PROTO)
         return bad(d, "us", "is no time");
+    if (wire_u64(section, "at_us", UINT32_MAX, &at_us) == RC_PROTO)
+        return bad(d, "at_us", "is no time");
     s->sections[d->section].us = (uint32_t)us;
+    s->sections[d->section].at_us = (uint32_t)at_us;
     enum rc rc = wire_str(section, "error", SIZE_MAX, &text, &n);
     if (rc == RC_PROTO)
         return bad(d, "error", "is not text");
     if (rc == RC_OK)
-        rc = keep_text(d, text, text_cut(text, n, SAMPLE_ERROR), &s->sections[d->section].error);
+        rc = keep_text(d, text, text_cut(text, n, SAMPLE_ERROR), false,
+                       &s->sections[d->section].error);
     if (rc == RC_NOMEM)
         return rc;
     rc = wire_map(section, "data", &data);

@@ -1,10 +1,10 @@
 /* One sample of one host, decoded: a table of values for each kind of row, by figure.
  *
  * A host may send anything. Every type, count and length is checked; what breaks a rule refuses the
- * sample with the place of it, and nothing is kept. Rows past a kind's most, texts past SAMPLE_TEXT
- * bytes and rows that name the same thing again are left out and counted. One sample is at most
- * some hundred KiB, and 5 KiB when only hosts' lines are asked for. Works nothing out (rates.h).
- * Loop thread only.
+ * sample with the place of it, and nothing is kept. Rows past a kind's most, or for whose texts
+ * there is no room, are left out and counted; texts are cut; rows that name the same thing again
+ * are left out. One sample is at most some hundred KiB, and 5 KiB when only hosts' lines are asked
+ * for. Works nothing out (rates.h). Loop thread only.
  */
 #ifndef CONTROLLER_STATS_SAMPLE_H
 #define CONTROLLER_STATS_SAMPLE_H
@@ -47,7 +47,8 @@ union cell {
 
 struct sample_table {
     uint32_t rows;
-    uint32_t left_out; /* rows that the host sent and that are not here */
+    uint32_t left_out; /* rows that the host has and that are not here */
+    uint32_t room;     /* rows that cells has room for */
     union cell *cells; /* rows of kind_defs[].count; NULL: this kind was not wanted, or empty */
     uint8_t *types;    /* enum cell_type of each, in the same block */
 };
@@ -58,7 +59,8 @@ struct sample {
     char boot_id[SAMPLE_BOOT_ID + 1]; /* "" where the host has none */
     struct {
         uint8_t status; /* enum section_status */
-        uint32_t us;
+        uint32_t at_us; /* when it began, after mono_ns */
+        uint32_t us;    /* how long it took */
         uint32_t error; /* text, 0 none */
     } sections[SECTION_COUNT];
     struct sample_table tables[KIND_COUNT];

@@ -12,7 +12,7 @@ enum { FOOT_ROWS = 3 };
 
 struct round {
     struct stats *s;
-    struct lines lines;
+    struct line_list lines;
     double *values; /* of one column */
     struct spread spreads[VIEW_COLUMNS];
     bool measured[VIEW_COLUMNS];
@@ -258,7 +258,7 @@ void show_round(struct stats *s)
     if (s->view->by != NULL) {
         by_show(s);
     } else {
-        enum rc rc = lines_collect(s, &r.lines);
+        enum rc rc = line_list_collect(s, &r.lines);
         r.values = mem_alloc((r.lines.count + 1) * sizeof *r.values);
         if (rc == RC_OK && r.values != NULL)
             show_lines(&r);
@@ -268,5 +268,5 @@ void show_round(struct stats *s)
     if (!s->about.quiet)
         put_missing(s);
     mem_free(r.values);
-    lines_fini(&r.lines);
+    line_list_fini(&r.lines);
 }

@@ -366,7 +366,7 @@ static void test_json(void **state)
     assert_true(json_number_value(at(v, "hosts/1/load1")) == 1.5);
     assert_true(json_number_value(at(v, "hosts/0/uptime")) == 11);
     assert_int_equal(json_integer_value(at(v, "hosts/0/memory/total")), 1000);
-    assert_true(json_number_value(at(v, "hosts/0/max/disk/percent")) == 91);
+    assert_true(json_number_value(at(v, "hosts/0/max/disk/percent")) == 10);
     assert_true(json_number_value(at(v, "hosts/0/percpu/0/times/idle")) == 9.5);
     assert_string_equal(json_string_value(at(v, "hosts/0/disk/1/mountpoint")),
                         "/srv \x1b[31m\"q\"");

@@ -259,6 +259,41 @@ static void test_nics(void **state)
     is(FIG_SUM_ERRORS, 0, 3.5);
 }
 
+/* Images that are always full, and memory, are not what the fullest disk is about. */
+static void test_fullest(void **state)
+{
+    (void)state;
+    two("disk", "{}",
+        "{'mounts':{'cols':['mountpoint','opts','used','free','physical'],'rows':"
+        "[['/','rw,relatime',60,40,true],['/snap/x','ro,nodev',100,0,true],"
+        "['/run','rw',90,10,false],['/boot','rw,errors=remount-ro',50,50,true]]}}");
+    is(FIG_MAX_DISK, 0, 60);
+    two("disk", "{}",
+        "{'mounts':{'cols':['mountpoint','opts','used','free','physical'],'rows':"
+        "[['/','rw',60,40,false],['/snap/x','ro',100,0,true],['/run','rw',90,10,false]]}}");
+    is(FIG_MAX_DISK, 0, 90); /* a container: none of its own */
+}
+
+/* A section's own time counts: here the second one began half a second late. */
+static void test_section_time(void **state)
+{
+    (void)state;
+    decode(&a, 10, "b",
+           "{'swap':{'status':'ok','data':{'sin':0,'sout':0}},'cpu':{'status':'ok','data':"
+           "{'forks':0}}}");
+    decode(&b, 12, "b",
+           "{'swap':{'status':'ok','at_us':500000,'data':{'sin':5000,'sout':0}},'cpu':{'status':"
+           "'ok','data':{'forks':10}}}");
+    assert_int_equal(rates_work_out(&a, &b), RATES_OK);
+    is(FIG_SWAP_IN_RATE, 0, 2000);
+    is(FIG_FORK_RATE, 0, 5);
+    assert_true(b.elapsed == 2);
+    a.sections[SECTION_SWAP].at_us = 3000000; /* before the one before: it lies */
+    decode(&b, 12, "b", "{'swap':{'status':'ok','data':{'sin':5000,'sout':0}}}");
+    assert_int_equal(rates_work_out(&a, &b), RATES_OK);
+    is_unknown(FIG_SWAP_IN_RATE, 0);
+}
+
 /* The same pid is the same process only when it was started at the same tick. */
 static void test_processes(void **state)
 {
@@ -310,6 +345,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_frequencies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mounts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fullest, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_section_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_disks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nics, setup, teardown),
         cmocka_unit_test_setup_teardown(test_processes, setup, teardown),

@@ -221,7 +221,7 @@ static void test_bounds(void **state)
     snprintf(text + n, sizeof text - n, "]}}}}");
     good(ALL, text);
     assert_int_equal(sample_rows(&s, KIND_NIC), 510);
-    assert_int_equal(s.tables[KIND_NIC].left_out, 904 - 510);
+    assert_int_equal(s.tables[KIND_NIC].left_out, 904 - 512);
     assert_true(number(FIG_NET_MTU, 1) == 2);
     assert_string_equal(sample_text(&s, FIG_NET_NAME, 2), "x0");
     assert_in_range(sample_memory(&s), 1, 200 * 1024);
@@ -244,6 +244,25 @@ static void test_texts(void **state)
     assert_int_equal(strlen(sample_text(&s, FIG_DISK_MOUNT, 1)), SAMPLE_TEXT);
     assert_in_range(s.texts.len, 150 * 1024, SAMPLE_TEXTS);
     assert_in_range(sample_memory(&s), 1, 300 * 1024);
+}
+
+/* What the host itself left out is told, and arguments are words again. */
+static void test_more(void **state)
+{
+    (void)state;
+    good(ALL,
+         "{'processes':{'status':'ok','at_us':77,'data':{'processes':{'cols':['pid','cmdline'],"
+         "'rows':[[1,'bin:/bin/x\\u0000-a\\u0000\\u0000'],[2,'\\u0000']],'more':5}}}}");
+    assert_string_equal(sample_text(&s, FIG_PROC_CMDLINE, 0), "/bin/x -a");
+    assert_string_equal(sample_text(&s, FIG_PROC_CMDLINE, 1), "");
+    assert_int_equal(s.tables[KIND_PROCESS].left_out, 5);
+    assert_int_equal(s.sections[SECTION_PROCESSES].at_us, 77);
+    good(ALL, "{'net':{'status':'ok','data':{'nics':{'cols':['name'],'rows':[],"
+              "'more':9223372036854775807}}}}");
+    assert_in_range(s.tables[KIND_NIC].left_out, 1, 1 << 30);
+    refused("{'net':{'status':'ok','data':{'nics':{'cols':['name'],'rows':[],'more':-1}}}}",
+            "more is not a count");
+    refused("{'net':{'status':'ok','at_us':'x'}}", "at_us is no time");
 }
 
 static void test_details(void **state)
@@ -398,6 +417,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_not_finite, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_texts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_more, setup, teardown),
         cmocka_unit_test_setup_teardown(test_details, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_any_byte, setup, teardown),

@@ -292,5 +292,7 @@ void plan_agent(const struct plan *p, struct run_agent *out)
                                              [AGENT_INSTALLED] = REMOTE_INSTALLED};
     const struct options *o = p->options;
     *out = (struct run_agent){.mode = modes[o->agent_mode],
-                              .fallback = o->agent_mode != AGENT_INSTALLED};
+                              .fallback = o->agent_mode != AGENT_INSTALLED,
+                              .dirs = o->agent_dirs.items,
+                              .dir_count = o->agent_dirs.count};
 }

@@ -123,6 +123,7 @@ struct options {
     struct strings certificates;
     const char *agent;          /* --ssh-agent: a socket's path or "none"; NULL: SSH_AUTH_SOCK */
     enum agent_mode agent_mode; /* --agent */
+    struct strings agent_dirs;  /* --agent-dir: places on the hosts, before all others */
     /* They came from the environment or the configuration file: the inventory wins over them, as it
      * does not over what was typed. */
     bool user_is_default, port_is_default, keys_are_default;

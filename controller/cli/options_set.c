@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "controller/remote/script.h"
 #include "common/mem.h"
 #include "common/num.h"
 #include "common/str.h"
@@ -192,6 +193,15 @@ enum rc set_agent(struct options *o, const struct option_def *d, const char *val
                    "muster's agent; an ssh-agent is named by the absolute path of its socket, or "
                    "none",
                    value);
+}
+
+enum rc set_agent_dir(struct options *o, const struct option_def *d, const char *value,
+                      struct err *e)
+{
+    if (o->agent_dirs.count == SCRIPT_MAX_DIRS)
+        return err_set(e, RC_USAGE, "at most %d folders", SCRIPT_MAX_DIRS);
+    enum rc rc = script_check_dir(value, e);
+    return rc == RC_OK ? set_list(o, d, value, e) : rc;
 }
 
 enum rc set_become(struct options *o, const struct option_def *d, const char *value, struct err *e)

@@ -70,6 +70,9 @@ const struct option_def option_table[] = {
      "How muster's agent gets to a host: cached uploads it once and keeps it in the user's cache "
      "(the default), temporary removes it again, never does with what sh finds out, installed takes "
      "the one that is there. A socket or none is taken for --ssh-agent"},
+    {0, "agent-dir", "DIR", GROUP_CONNECT, V_LOGIN, OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY,
+     set_agent_dir, AT(agent_dirs), 0, 0, "",
+     "A folder on the hosts for muster's agent, tried before the usual ones; up to four"},
     {0, "known-hosts", "FILE", GROUP_CONNECT, V_REACH,
      OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(known_hosts), 0, 0,
      "@file", "Where host keys are on record; may be repeated. Default: ~/.ssh/known_hosts, then "

@@ -118,6 +118,7 @@ OPTION_SETTER(set_host_keys);
 OPTION_SETTER(set_agent); /* a way for the agent, or a socket */
 OPTION_SETTER(set_ssh_agent);
 OPTION_SETTER(set_become);
+OPTION_SETTER(set_agent_dir);
 OPTION_SETTER(set_on_disconnect);
 OPTION_SETTER(set_ssh_option);
 OPTION_SETTER(set_rate);

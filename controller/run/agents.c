@@ -19,7 +19,10 @@
 
 enum {
     HOST_QUEUE = 1024 * 1024, /* bytes for the agent that the worker has no room for */
-    FIRST_BLOB = 1,           /* number 0 is the run's standard input */
+    /* An upload is fed by the worker, which does not tell how far it is; a connection that is dead
+     * is noticed by TCP. So this bounds the whole of it: 256 KiB at a kilobyte a second. */
+    UPLOAD_STALL_MS = 4 * 60 * 1000,
+    FIRST_BLOB = 1, /* number 0 is the run's standard input */
 };
 
 /* One attempt's conversation: lives from the start of its job to the end of it. */
@@ -269,6 +272,7 @@ static enum rc make_host(struct attempt *a, struct err *e)
                                .blob_count = a->run->blob_count,
                                .dirs = plan->dirs,
                                .dir_count = plan->dir_count,
+                               .stall_ms = UPLOAD_STALL_MS,
                                .ping_ms = plan->ping_ms};
     struct run_host *h = mem_calloc(1, sizeof *h);
     if (h == NULL)

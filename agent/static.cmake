@@ -93,3 +93,9 @@ muster_x86_64_agent()
 muster_aarch64_agent()
 add_custom_target(muster-agents ALL DEPENDS ${muster_agents})
 set(MUSTER_AGENTS ${muster_agents} PARENT_SCOPE)
+
+# For packages and images: found there by `--agent installed` and by forced commands.
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64 AND EXISTS ${MUSTER_MUSL_GCC})
+    install(PROGRAMS ${CMAKE_CURRENT_BINARY_DIR}/x86_64/muster-agent
+        DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/muster OPTIONAL)
+endif()

@@ -16,6 +16,7 @@ int cmd_vault(struct options *o);
 int cmd_keyscan(struct options *o);
 int cmd_stats(struct options *o);
 int cmd_attach(struct options *o);
+int cmd_debug(struct options *o);
 
 /* Shows an error once: "muster: MESSAGE" on stderr; returns the exit code for it (1). */
 int cmd_fail(const struct err *e);

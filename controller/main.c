@@ -32,6 +32,7 @@ static int dispatch(struct options *o)
     case VERB_VAULT: return cmd_vault(o);
     case VERB_KEYSCAN: return cmd_keyscan(o);
     case VERB_STATS: return cmd_stats(o);
+    case VERB_DEBUG: return cmd_debug(o);
     case VERB_ATTACH: return cmd_attach(o);
     case VERB_HELP:
     case VERB_VERSION: return print_text(o);

@@ -196,6 +196,7 @@ static enum rc take_word(struct options *o, const char *value, struct err *e)
 {
     switch (o->verb) {
     case VERB_HOSTS:
+    case VERB_DEBUG:
     case VERB_VAULT: return options_add(o, &o->words, value, e);
     case VERB_HISTORY:
         return err_set(e, RC_USAGE, "history takes no words ('%.60s'); muster show %.60s", value,
@@ -362,6 +363,8 @@ static enum rc check_together(struct options *o, struct err *e)
         return stats_settle(o, e);
     if (o->verb == VERB_RETRY && o->pattern == NULL)
         return err_set(e, RC_USAGE, "which run? muster retry last, or an id of muster history");
+    if (o->verb == VERB_DEBUG && (o->words.count != 2 || strcmp(o->words.items[0], "frames") != 0))
+        return err_set(e, RC_USAGE, "debug: type: muster debug frames FILE (- for standard input)");
     if (o->verb == VERB_ATTACH && o->pattern == NULL)
         return err_set(e, RC_USAGE, "which run? muster attach last, or an id of muster history");
     if (o->verb == VERB_SHOW && o->pattern == NULL)

@@ -28,6 +28,7 @@ enum verb {
     VERB_KEYSCAN,
     VERB_STATS,
     VERB_ATTACH,
+    VERB_DEBUG,
     VERB_HELP, /* --help, help VERB: text is ready, exit 0 */
     VERB_VERSION,
     VERB_COUNT
@@ -123,6 +124,7 @@ struct options {
     struct strings certificates;
     const char *agent;          /* --ssh-agent: a socket's path or "none"; NULL: SSH_AUTH_SOCK */
     enum agent_mode agent_mode; /* --agent */
+    const char *capture;        /* --capture: a folder for what the agents say, or NULL */
     struct strings agent_dirs;  /* --agent-dir: places on the hosts, before all others */
     /* They came from the environment or the configuration file: the inventory wins over them, as it
      * does not over what was typed. */

@@ -20,6 +20,7 @@ static const struct {
     [VERB_VAULT] = {"vault", "ACTION [options] [FILE...]", "seal files and values, and open them"},
     [VERB_KEYSCAN] = {"keyscan", "[options] PATTERN", "collect, verify and record host keys"},
     [VERB_ATTACH] = {"attach", "[options] RUN", "show what a detached run printed, to its end"},
+    [VERB_DEBUG] = {"debug", "frames FILE", "show what --capture kept of an agent's words"},
     [VERB_STATS] = {"stats", "[options] PATTERN", "show how hosts are doing"},
 };
 

@@ -306,6 +306,8 @@ enum rc agents_start(struct attempt *a, struct session_spec *spec, struct err *e
     spec->run_timeout_ms = spec->silence_timeout_ms = 0; /* the machine has its own */
     rc = pool_start(a->run->pool, a->job, spec, e);
     h->started = rc == RC_OK;
+    if (rc == RC_OK && a->run->capture != NULL)
+        outdir_started(a->run->capture, a->target);
     mem_free((void *)h->first.text);
     h->first.text = NULL;
     if (rc != RC_OK)
@@ -324,6 +326,8 @@ void agents_sent(struct attempt *a)
 
 bool agents_data(struct attempt *a, bool is_stderr, const void *p, size_t n)
 {
+    if (a->host != NULL && a->run->capture != NULL)
+        outdir_data(a->run->capture, a->target, is_stderr, p, n);
     if (a->host != NULL)
         remote_output(a->host->remote, clock_ms(), is_stderr, p, n);
     return a->host != NULL;

@@ -19,6 +19,8 @@
 #include "controller/run/run_internal.h"
 #include "controller/run/target_config.h"
 
+enum { CAPTURE_MAX = 64 << 20 }; /* of one host */
+
 /* ---- events in, actions out ---- */
 
 void run_event(struct run *r, const struct sched_event *ev)
@@ -137,7 +139,8 @@ static void on_prepare(uv_prepare_t *p)
         record_flush(r->record);
     }
     bool full = r->out_full || r->err_full || record_full(r->record) ||
-                (r->outdir != NULL && outdir_full(r->outdir));
+                (r->outdir != NULL && outdir_full(r->outdir)) ||
+                (r->capture != NULL && outdir_full(r->capture));
     if (full != r->stalled)
         apply_stall(r);
     if (r->done || r->reader_gone || writer_broken(r->out) == 0)
@@ -341,6 +344,8 @@ static enum rc open_output(struct run *r, struct err *e)
         rc = outdir_new(&r->outdir, o->out_dir, r->names, r->count, 0, e);
     if (rc == RC_OK)
         output_set_outdir(r->output, r->outdir);
+    if (rc == RC_OK && o->capture != NULL && r->plan->agent != NULL)
+        rc = outdir_new(&r->capture, o->capture, r->names, r->count, CAPTURE_MAX, e);
     return rc;
 }
 
@@ -443,6 +448,9 @@ static void conclude(struct run *r)
     }
     r->outdir = NULL;
     output_set_outdir(r->output, NULL);
+    if (outdir_close(r->capture, &e) != RC_OK)
+        log_warn("--capture: %s", e.msg);
+    r->capture = NULL;
     if (record_end(r->record, counts, r->exit_code, problem_name(r->end.stopped),
                    r->end.duration_ms, &e) != RC_OK)
         log_warn("%s", e.msg);
@@ -461,6 +469,7 @@ static void free_parts(struct run *r)
     attempts_free(r);
     output_free(r->output);
     outdir_close(r->outdir, NULL);
+    outdir_close(r->capture, NULL);
     mem_free(r->names);
     progress_free(r->progress);
     writer_free(r->out);

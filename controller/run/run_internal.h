@@ -124,8 +124,9 @@ struct run {
     struct progress *progress;
     struct writer *out, *err;
     struct sink out_sink, err_sink;
-    struct outdir *outdir; /* --out-dir, or NULL */
-    const char **names;    /* of the targets */
+    struct outdir *outdir;  /* --out-dir, or NULL */
+    struct outdir *capture; /* --capture, likewise */
+    const char **names;     /* of the targets */
     struct spool spool;
 
     struct pending_event *events; /* a queue: [head, tail) */

@@ -105,11 +105,9 @@ static const char *verb_words(enum verb v)
         return "Logs in nowhere. Shows what is new, known, changed and revoked, and asks once\n"
                "before new keys are recorded.\n";
     case VERB_ATTACH:
-        return "RUN is a run that was started with --detach, as 'muster history' has it, or last. "
-               "Shows\n"
-               "what its commands printed, waits for their end, and removes what the hosts keep "
-               "of\n"
-               "it. Ctrl-C leaves; the commands go on.\n";
+        return "RUN is a run with --detach, as 'muster history' has it, or last. Shows what its\n"
+               "commands printed, waits for their ends, and removes what the hosts keep of it.\n"
+               "Ctrl-C leaves; the commands go on.\n";
     case VERB_STATS:
         return "Logs in and shows figures of each host, taken by muster's agent; docs/stats.md\n"
                "lists them. Nothing is installed, nothing on the host is changed.\n";

@@ -38,9 +38,10 @@ static void set_defaults(struct options *o)
 void options_fini(struct options *o)
 {
     struct strings *lists[] = {
-        &o->inventories, &o->hosts_exprs,  &o->limits,         &o->excludes,   &o->keys,
-        &o->known_hosts, &o->ssh_options,  &o->ssh_words,      &o->env,        &o->words,
-        &o->exact_hosts, &o->retry_select, &o->keyscan.verify, &o->keyscan.ca, &o->certificates};
+        &o->inventories, &o->hosts_exprs, &o->limits,       &o->excludes,       &o->keys,
+        &o->known_hosts, &o->agent_dirs,  &o->ssh_options,  &o->ssh_words,      &o->env,
+        &o->words,       &o->exact_hosts, &o->retry_select, &o->keyscan.verify, &o->keyscan.ca,
+        &o->certificates};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         mem_free(lists[i]->items);
     mem_free(o->given);

@@ -573,6 +573,7 @@ static void test_procs(void **state)
     pid_t child = fork();
     if (child == 0) {
         char c;
+        close(hold[1]); /* both end when ours is closed */
         pid_t deep = fork();
         (void)!read(hold[0], &c, deep >= 0);
         _exit(0);

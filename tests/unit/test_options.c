@@ -243,6 +243,14 @@ CHECK(is_stats_top, o->stats.top == 10 && IS(o->stats.by, "rss") && o->hosts_exp
 CHECK(is_stats_by,
       IS(o->stats.by, "dc") && IS(o->output.columns, "host,load1") && o->output.mode == OUTPUT_CSV)
 CHECK(is_stats_prometheus, o->output.mode == OUTPUT_PROMETHEUS)
+CHECK(is_become, IS(o->become, "root") && o->ask_become_pass && o->words.count == 1)
+CHECK(is_become_user, IS(o->become, "deploy") && IS(o->pattern, "web"))
+CHECK(is_detached, o->detach && !o->disconnect_kills && options_through_agent(o))
+CHECK(is_killed, o->disconnect_kills && !o->detach && options_through_agent(o))
+CHECK(is_plain, !options_through_agent(o))
+CHECK(is_attach, o->verb == VERB_ATTACH && IS(o->pattern, "-2") && o->no_follow)
+CHECK(is_agent_dirs,
+      o->agent_dirs.count == 2 && IS(o->agent_dirs.items[1], "/srv/b") && IS(o->capture, "cap"))
 CHECK(is_vault_stdin, o->vault_action == VAULT_VIEW && o->words.count == 0)
 
 static const struct row rows[] = {
@@ -358,6 +366,14 @@ static const struct row rows[] = {
     {"muster stats --only cpu,disk --filter load1>3 --sort -load1 --interval 5s --samples 3 "
      "--detail web",
      is_stats},
+    {"muster run --become --ask-become-pass web -- x", is_become},
+    {"muster run web --become=deploy -- x", is_become_user},
+    {"muster run --become=deploy web -- x", is_become_user},
+    {"muster run --detach web -- x", is_detached},
+    {"muster run --on-disconnect kill web -- x", is_killed},
+    {"muster run --on-disconnect continue web -- x", is_plain},
+    {"muster attach --no-follow -2", is_attach},
+    {"muster stats --agent-dir /srv/a --agent-dir /srv/b --capture cap web", is_agent_dirs},
     {"muster stats --top 10 --by rss -w web1", is_stats_top},
     {"muster stats --by dc --columns host,load1 -o csv web", is_stats_by},
     {"muster stats -o prometheus web", is_stats_prometheus},
@@ -543,7 +559,7 @@ static void test_habits(void **state)
         {"muster run web -k -- x", "--max-fail 0"},
         {"muster run web -k -- x", "--ask-pass"},
         {"muster run web --password x -- x", "--ask-pass"},
-        {"muster run web -K -- x", "not in this version"},
+        {"muster run web -K -- x", "--ask-become-pass"},
         {"muster run web -t 10 -- x", "--connect-timeout 10s"},
         {"muster run web -e A=b -- x", "--env NAME=VALUE"},
         {"muster run web -m shell -- x", "no modules"},
@@ -551,8 +567,14 @@ static void test_habits(void **state)
         {"muster run web -o StrictHostKeyChecking=no -- x", "-O KEY=VALUE"},
         {"muster run web -i ~/.ssh/id_ed25519 -- x", "--key ~/.ssh/id_ed25519"},
         {"muster run web --forks 3 -- x", "--fanout N"},
-        {"muster run web --become -- x", "not in this version"},
-        {"muster run web --detach -- x", "not in this version"},
+        {"muster run web --become-user x -- x", "--become=USER"},
+        {"muster run web --ask-become-pass -- x", "add it"},
+        {"muster run web --become --raw -- x", "--raw"},
+        {"muster run web --become --agent never -- x", "--agent never"},
+        {"muster run web --detach --become -- x", "--detach starts plain commands"},
+        {"muster run web --become=a:b -- x", "no user's name"},
+        {"muster stats web --agent-dir srv", "absolute"},
+        {"muster debug", "debug frames FILE"},
         {"muster run web -ub -b -- x", "-o group"},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)

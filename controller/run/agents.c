@@ -37,6 +37,7 @@ struct run_host {
     bool over;        /* closed or failed was heard: the job is to end */
     bool ends_input;  /* once the queue is empty */
     bool asked;       /* a request was made */
+    bool ended;       /* a command has ended, and the connection was still there */
     bool judged;      /* verdict is the outcome, whatever becomes of the connection */
     struct outcome verdict;
     struct session_command first; /* what remote_start ordered; the text is ours */
@@ -109,17 +110,18 @@ static enum rc do_send(void *user, const void *p, size_t n)
     return rc == RC_NOMEM || rc == RC_LIMIT ? RC_NOMEM : RC_OK;
 }
 
+/* One that reads what we send is told so by the end of its input. That is not enough where it has
+ * answered and ended, and a child that a start-up file left behind holds its channel open. */
 static void do_hang_up(void *user)
 {
     struct run_host *h = user;
     if (!h->running || !h->started)
         return;
-    if (!h->duplex) {
-        pool_cancel(run_of(h)->pool, h->a->job, PROBLEM_CANCELLED, false);
-        return;
+    if (h->duplex) {
+        h->ends_input = true;
+        (void)flush(h);
     }
-    h->ends_input = true;
-    (void)flush(h);
+    pool_cancel(run_of(h)->pool, h->a->job, PROBLEM_CANCELLED, false);
 }
 
 /* The job is of no more use: an idle one ends in order, and one whose command still runs is cut. */
@@ -341,6 +343,7 @@ void agents_command_ended(void *user, uint64_t job, const struct session_result 
         return;
     struct run_host *h = a->host;
     h->running = false;
+    h->ended = true;
     if (h->over) /* it was told already that nothing more comes of it */
         pool_finish(r->pool, job);
     else
@@ -374,6 +377,15 @@ bool agents_cancel(struct attempt *a, enum problem why)
     return true;
 }
 
+/* tinysshd is such a server: an agent in place can be started there, none can be sent. */
+static void explain(const struct run_host *h, struct outcome *o)
+{
+    if (h->ended && o->problem == PROBLEM_CONNECTION_RESET)
+        snprintf(o->detail, sizeof o->detail,
+                 "the connection ended with its first command: where the server takes one command "
+                 "only, the agent has to be installed");
+}
+
 /* An orderly end is what the plan said; otherwise the connection's end is, unless somebody knew
  * better before. */
 void agents_settle(struct attempt *a, struct outcome *o)
@@ -385,8 +397,10 @@ void agents_settle(struct attempt *a, struct outcome *o)
         o->problem = PROBLEM_CANCELLED; /* closed before anybody was content */
     else if (h != NULL && !h->asked && o->problem == PROBLEM_CONNECTION_LOST)
         o->problem = PROBLEM_CONNECTION_RESET; /* nothing that was asked for had been sent */
-    if (h != NULL && !h->asked)
+    if (h != NULL && !h->asked) {
         o->sent = false;
+        explain(h, o);
+    }
     agents_drop(a);
 }
 

@@ -292,7 +292,8 @@ void plan_agent(const struct plan *p, struct run_agent *out)
                                              [AGENT_INSTALLED] = REMOTE_INSTALLED};
     const struct options *o = p->options;
     *out = (struct run_agent){.mode = modes[o->agent_mode],
-                              .fallback = o->agent_mode != AGENT_INSTALLED,
+                              .become = o->become,
+                              .fallback = o->agent_mode != AGENT_INSTALLED && o->become == NULL,
                               .dirs = o->agent_dirs.items,
                               .dir_count = o->agent_dirs.count};
 }

@@ -349,7 +349,7 @@ static enum rc check_history(struct options *o, struct err *e)
 /* What one option alone cannot tell. */
 static enum rc check_together(struct options *o, struct err *e)
 {
-    if (o->verb == VERB_RUN || o->verb == VERB_RETRY) {
+    if (o->verb == VERB_RUN || o->verb == VERB_RETRY || o->verb == VERB_STATS) {
         enum rc rc = check_agent(o, e);
         if (rc != RC_OK)
             return rc;

@@ -52,7 +52,7 @@ enum rc probe_start(struct remote *r, struct err *e)
     buf_init(&line, SCRIPT_MAX);
     enum rc rc = command_begin(r, &s);
     s.refused = letters;
-    if (rc == RC_OK)
+    if (rc == RC_OK && r->spec.mode != REMOTE_GIVEN)
         rc = script_probe(&line, &s, e);
     if (rc == RC_OK)
         rc = command_exec(r, &line, REMOTE_INPUT_DUPLEX, 0);

@@ -43,6 +43,7 @@ enum remote_mode {
     REMOTE_TEMPORARY, /* unlinks itself as soon as it runs */
     REMOTE_INSTALLED, /* only one that a package or an image put there, whatever its digest */
     REMOTE_NEVER,     /* none: plain sh */
+    REMOTE_GIVEN,     /* the owner starts it: exec has no line, and the nonce is the given one */
 };
 
 struct script_spec {

@@ -5,6 +5,7 @@
  * Decides nothing: what an end means is the machine's, or the plan's (run_host_finish), or the
  * connection's, in this order. Loop thread only. See run_internal.h.
  */
+#include "controller/run/root.h"
 #include "controller/run/run_internal.h"
 
 #include <stdio.h>
@@ -29,16 +30,17 @@ enum {
 struct run_host {
     struct attempt *a;
     struct remote *remote;
-    struct buf queue; /* for the agent, not yet with the worker */
-    bool duplex;      /* the present command reads what we send */
-    bool running;     /* a command runs, or was ordered; false: the job is idle */
-    bool started;     /* the worker has the job */
-    bool sent;        /* its first command has gone out: the machine's clocks run */
-    bool over;        /* closed or failed was heard: the job is to end */
-    bool ends_input;  /* once the queue is empty */
-    bool asked;       /* a request was made */
-    bool ended;       /* a command has ended, and the connection was still there */
-    bool judged;      /* verdict is the outcome, whatever becomes of the connection */
+    struct root *root; /* with plan->agent->become: who is asked, through remote */
+    struct buf queue;  /* for the agent, not yet with the worker */
+    bool duplex;       /* the present command reads what we send */
+    bool running;      /* a command runs, or was ordered; false: the job is idle */
+    bool started;      /* the worker has the job */
+    bool sent;         /* its first command has gone out: the machine's clocks run */
+    bool over;         /* closed or failed was heard: the job is to end */
+    bool ends_input;   /* once the queue is empty */
+    bool asked;        /* a request was made */
+    bool ended;        /* a command has ended, and the connection was still there */
+    bool judged;       /* verdict is the outcome, whatever becomes of the connection */
     struct outcome verdict;
     struct session_command first; /* what remote_start ordered; the text is ours */
 };
@@ -138,20 +140,26 @@ static void end_job(struct run_host *h)
 
 /* ---- what the machine tells ---- */
 
-static void on_ready(void *user, const struct remote_hello *hello)
+/* Who answers what the plan asks. */
+static struct remote *asked_of(struct run_host *h)
+{
+    return h->root != NULL ? root_remote(h->root) : h->remote;
+}
+
+static void plan_ready(void *user, const struct remote_hello *hello)
 {
     struct run_host *h = user;
     h->a->phase = PHASE_RUN;
     agent_of(h)->ready(agent_of(h)->user, h->a->target, h, hello);
 }
 
-static void on_reply(void *user, uint64_t id, const void *map, size_t n)
+static void plan_reply(void *user, uint64_t id, const void *map, size_t n)
 {
     struct run_host *h = user;
     agent_of(h)->reply(agent_of(h)->user, h->a->target, h, id, map, n);
 }
 
-static void on_data(void *user, uint64_t id, uint8_t stream, const void *p, size_t n)
+static void plan_data(void *user, uint64_t id, uint8_t stream, const void *p, size_t n)
 {
     struct run_host *h = user;
     if (agent_of(h)->data != NULL)
@@ -160,18 +168,85 @@ static void on_data(void *user, uint64_t id, uint8_t stream, const void *p, size
         run_host_consumed(h, id, n);
 }
 
-static void on_room(void *user, uint64_t id)
+static void plan_room(void *user, uint64_t id)
 {
     struct run_host *h = user;
     if (agent_of(h)->room != NULL)
         agent_of(h)->room(agent_of(h)->user, h->a->target, h, id);
 }
 
-static void on_end(void *user, uint64_t id, const struct remote_end *end)
+static void plan_end(void *user, uint64_t id, const struct remote_end *end)
 {
     struct run_host *h = user;
     if (!h->over)
         agent_of(h)->end(agent_of(h)->user, h->a->target, h, id, end);
+}
+
+static void judge(struct run_host *h, const struct outcome *o);
+
+static void root_over(void *user, const struct outcome *why)
+{
+    struct run_host *h = user;
+    if (why != NULL)
+        judge(h, why);
+    remote_close(h->remote, clock_ms());
+}
+
+static const struct root_ops root_ops = {.ready = plan_ready,
+                                         .reply = plan_reply,
+                                         .data = plan_data,
+                                         .room = plan_room,
+                                         .end = plan_end,
+                                         .over = root_over};
+
+/* The login's own agent is there. One that died and came again does not ask sudo a second time. */
+static void on_ready(void *user, const struct remote_hello *hello)
+{
+    struct run_host *h = user;
+    struct outcome why;
+    if (agent_of(h)->become == NULL || agent_of(h)->commands) {
+        plan_ready(h, hello);
+        return;
+    }
+    h->a->phase = PHASE_BECOME;
+    outcome_init(&why);
+    if (h->root != NULL) {
+        why.problem = PROBLEM_AGENT_DIED;
+        why.phase = PHASE_RUN;
+        root_over(h, &why);
+    } else if (root_start(&h->root, h->a, h->remote, hello, &root_ops, h, &why) != RC_OK) {
+        root_over(h, &why);
+    }
+}
+
+static void on_reply(void *user, uint64_t id, const void *map, size_t n)
+{
+    struct run_host *h = user;
+    if (h->root == NULL)
+        plan_reply(user, id, map, n);
+    else /* "started" of the transport */
+        remote_consumed(h->remote, clock_ms(), id, n);
+}
+
+static void on_data(void *user, uint64_t id, uint8_t stream, const void *p, size_t n)
+{
+    struct run_host *h = user;
+    if (h->root == NULL || !root_data(h->root, id, stream, p, n))
+        plan_data(user, id, stream, p, n);
+}
+
+static void on_room(void *user, uint64_t id)
+{
+    struct run_host *h = user;
+    if (h->root == NULL || !root_room(h->root, id))
+        plan_room(user, id);
+}
+
+static void on_end(void *user, uint64_t id, const struct remote_end *end)
+{
+    struct run_host *h = user;
+    if (h->root == NULL || !root_end(h->root, id, end))
+        plan_end(user, id, end);
 }
 
 static void judge(struct run_host *h, const struct outcome *o)
@@ -220,31 +295,31 @@ struct attempt *run_host_attempt(const struct run_host *h)
 
 enum rc run_host_request(struct run_host *h, const void *map, size_t n, uint64_t *id)
 {
-    enum rc rc = remote_request(h->remote, clock_ms(), map, n, id);
+    enum rc rc = remote_request(asked_of(h), clock_ms(), map, n, id);
     h->asked |= rc == RC_OK;
     return rc;
 }
 
 void run_host_consumed(struct run_host *h, uint64_t id, size_t n)
 {
-    remote_consumed(h->remote, clock_ms(), id, n);
+    remote_consumed(asked_of(h), clock_ms(), id, n);
 }
 
 enum rc run_host_input(struct run_host *h, uint64_t id, const void *p, size_t n, bool last,
                        size_t *taken)
 {
-    return remote_input(h->remote, clock_ms(), id, p, n, last, taken);
+    return remote_input(asked_of(h), clock_ms(), id, p, n, last, taken);
 }
 
 void run_host_cancel(struct run_host *h, uint64_t id, uint64_t grace_ms)
 {
-    remote_cancel(h->remote, clock_ms(), id, grace_ms);
+    remote_cancel(asked_of(h), clock_ms(), id, grace_ms);
 }
 
 void run_host_finish(struct run_host *h, const struct outcome *o)
 {
     judge(h, o);
-    remote_close(h->remote, clock_ms());
+    remote_close(asked_of(h), clock_ms());
 }
 
 /* ---- the job ---- */
@@ -253,6 +328,7 @@ static void host_free(struct run_host *h)
 {
     if (h == NULL)
         return;
+    root_free(h->root);
     remote_free(h->remote);
     buf_fini(&h->queue);
     mem_free((void *)h->first.text);
@@ -373,7 +449,7 @@ bool agents_cancel(struct attempt *a, enum problem why)
     o.phase = PHASE_RUN;
     judge(h, &o);
     if (agent_of(h)->cancel == NULL || !agent_of(h)->cancel(agent_of(h)->user, a->target, h))
-        remote_close(h->remote, clock_ms());
+        remote_close(asked_of(h), clock_ms());
     return true;
 }
 
@@ -448,6 +524,8 @@ void agents_beat(struct run *r)
         next = a->next;
         if (a->host != NULL && a->host->sent && remote_wake_at(a->host->remote) <= now)
             remote_tick(a->host->remote, now);
+        if (a->host != NULL && a->host->root != NULL)
+            root_beat(a->host->root, now);
     }
     if (r->plan->agent->beat != NULL)
         r->plan->agent->beat(r->plan->agent->user, r, now);

@@ -47,9 +47,10 @@ struct run_agent {
     bool fallback;           /* plain sh where no agent can run */
     const char *const *dirs; /* further places for it on the hosts */
     size_t dir_count;
-    uint64_t ping_ms; /* 0: the default */
-    bool commands;    /* what it does are commands: shown and recorded as such */
-    bool only_looks;  /* and of those, none that a retry could repeat */
+    uint64_t ping_ms;   /* 0: the default */
+    const char *become; /* as this user: what is asked goes to an agent of theirs; NULL: to ours */
+    bool commands;      /* what it does are commands: shown and recorded as such */
+    bool only_looks;    /* and of those, none that a retry could repeat */
     void *user;
     /* Once, before the first host: where results and words for people go, until report has
      * returned. A failure ends the run. May be NULL. */

@@ -10,6 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "common/num.h"
 #include "common/str.h"
 
 enum { MARK = 036, TOKEN_BYTES = 12, PAGE = 4096 };
@@ -315,10 +316,11 @@ static void look_for_mark(struct become *b)
         return;
     b->n_note = start;
     become_fini(b); /* a password that was not needed */
-    int pid = 0;
-    if (sscanf(line + len + 2, "go %d", &pid) == 1 && pid > 0) {
+    uint64_t pid;
+    const char *word = line + len + 2;
+    if (strncmp(word, "go ", 3) == 0 && num_u64(word + 3, 1, INT32_MAX, &pid, NULL) == RC_OK) {
         b->state = BECOME_RUNNING;
-        b->pid = pid;
+        b->pid = (pid_t)pid;
     } else {
         failed(b, "cwd-failed");
     }
@@ -400,7 +402,7 @@ static void put_line(char *line, size_t *n, size_t cap, char c)
 
 void become_detail(const struct become *b, char *dst, size_t cap)
 {
-    char line[2 * BECOME_TEXT];
+    char line[2 * BECOME_TEXT] = "";
     size_t n = 0;
     const char *parts[] = {b->note, b->said};
     const size_t lens[] = {b->n_note, b->n_said};

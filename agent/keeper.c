@@ -138,7 +138,7 @@ static bool fork_twice(const struct keeper_spec *spec, struct keeper_ends *e)
         pid = fork();
         if (pid == 0)
             keeper_run(spec, e);
-        _exit(pid < 0);
+        _exit(pid < 0 ? 1 : 0);
     }
     int status = 0;
     if (pid < 0)

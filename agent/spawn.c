@@ -80,7 +80,7 @@ static bool settle(int tty)
 static bool set_limit(const struct exec_limit *l)
 {
     struct rlimit r = {l->value, l->value};
-    return setrlimit((__typeof__(RLIMIT_CPU))l->which, &r) == 0;
+    return setrlimit(l->which, &r) == 0;
 }
 
 /* execve says of a script without #! that it is no program; the shell runs it, as it always did. */

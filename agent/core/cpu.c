@@ -182,7 +182,8 @@ static uint32_t cores_of_topology(struct core *c)
                 core_value(c, path, text[cores], mine) != 0)
                 continue;
             uint32_t k = 0;
-            while (k < cores && (lists[k].n != mine->n || memcmp(lists[k].p, mine->p, mine->n)))
+            while (k < cores &&
+                   (lists[k].n != mine->n || memcmp(lists[k].p, mine->p, mine->n) != 0))
                 k++;
             cores += k == cores;
         }

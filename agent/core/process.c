@@ -262,7 +262,7 @@ static void write_row(struct sample *s, struct rows *t, const struct context *x,
 {
     char text[PROCESS_CMDLINE + 1];
     struct process_more m;
-    struct process_costly costly;
+    struct process_costly costly = {.has_exe = false};
     struct span cmdline = {"", 0};
     process_more(s->c, p->pid, &m);
     if (!m.has_ids && gone(s->c, p->pid))

@@ -166,6 +166,7 @@ int core_piece(struct core *c, const char *path, char *dst, size_t cap, struct s
 
 int core_value(struct core *c, const char *path, char dst[CORE_VALUE], struct span *out)
 {
+    *out = (struct span){dst, 0};
     int sys = core_piece(c, path, dst, CORE_VALUE, out);
     if (sys == 0)
         *out = span_trim(*out);

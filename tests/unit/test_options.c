@@ -575,6 +575,9 @@ static void test_habits(void **state)
         {"muster run web --become=a:b -- x", "no user's name"},
         {"muster stats web --agent-dir srv", "absolute"},
         {"muster debug", "debug frames FILE"},
+        {"muster stats --become=deploy web", "root's or the login's own"},
+        {"muster stats --become --agent installed web", "not the installed one"},
+        {"muster stats --ask-become-pass web", "add it"},
         {"muster run web -ub -b -- x", "-o group"},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)

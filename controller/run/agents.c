@@ -453,13 +453,19 @@ bool agents_cancel(struct attempt *a, enum problem why)
     return true;
 }
 
-/* tinysshd is such a server: an agent in place can be started there, none can be sent. */
-static void explain(const struct run_host *h, struct outcome *o)
+/* Nothing that was asked for had been sent: what ran was ours, and finding it gone does no harm.
+ * tinysshd is a server of one command: an agent in place can be started there, none can be sent. */
+static void settle_unasked(const struct run_host *h, struct outcome *o)
 {
-    if (h->ended && o->problem == PROBLEM_CONNECTION_RESET)
+    if (o->problem == PROBLEM_CONNECTION_LOST)
+        o->problem = PROBLEM_CONNECTION_RESET;
+    if (h->ended && !o->sent && o->problem == PROBLEM_CONNECTION_RESET)
         snprintf(o->detail, sizeof o->detail,
                  "the connection ended with its first command: where the server takes one command "
                  "only, the agent has to be installed");
+    if (h->sent && o->phase == PHASE_RUN)
+        o->phase = PHASE_HELLO;
+    o->sent = o->may_still_run = false;
 }
 
 /* An orderly end is what the plan said; otherwise the connection's end is, unless somebody knew
@@ -471,12 +477,8 @@ void agents_settle(struct attempt *a, struct outcome *o)
         *o = h->verdict;
     else if (h != NULL && o->problem == PROBLEM_NONE)
         o->problem = PROBLEM_CANCELLED; /* closed before anybody was content */
-    else if (h != NULL && !h->asked && o->problem == PROBLEM_CONNECTION_LOST)
-        o->problem = PROBLEM_CONNECTION_RESET; /* nothing that was asked for had been sent */
-    if (h != NULL && !h->asked) {
-        o->sent = false;
-        explain(h, o);
-    }
+    if (h != NULL && !h->asked)
+        settle_unasked(h, o);
     agents_drop(a);
 }
 

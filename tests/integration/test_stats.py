@@ -8,14 +8,12 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import threading
-import unittest
 
 from fleet import Fleet
 from muster_case import MusterCase, main, stdout_of
 from on_host import agents_below, below
+from relay import Relay
 
 BUILD = os.environ.get('MUSTER_BUILD', '')
 STATIC = os.path.join(BUILD, 'agent', 'x86_64', 'muster-agent')
@@ -367,48 +365,6 @@ class Shells(StatsCase):
         self.assertIn('this never ends', str(self.document(r)['failed']), r)
 
 
-class Relay:
-    """Between us and a server; hold(): as if the network in between were gone, with no word to either end."""
-
-    def __init__(self, host):
-        self.target, self.held = (host.address, host.port), threading.Event()
-        self.listener = socket.create_server((host.address, 0))
-        self.port = self.listener.getsockname()[1]
-        self.open = [self.listener]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                conn, _ = self.listener.accept()
-            except OSError:
-                return
-            other = socket.create_connection(self.target)
-            self.open += [conn, other]
-            for a, b in ((conn, other), (other, conn)):
-                threading.Thread(target=self.copy, args=(a, b), daemon=True).start()
-
-    def copy(self, a, b):
-        try:
-            while (data := a.recv(65536)) and not self.held.is_set():
-                b.sendall(data)
-            if not self.held.is_set():
-                b.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def hold(self):
-        self.held.set()
-
-    def stop(self):
-        for s in self.open:
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            s.close()
-
-
 class Stops(StatsCase):
     def test_hosts_that_stop(self):
         """An agent, a session of sshd and a network that stop: each known after three pings, nobody waits."""
@@ -416,7 +372,6 @@ class Stops(StatsCase):
         web = f.sshd('web', 4, per_host=True)
         relay = Relay(web[2])
         self.addCleanup(relay.stop)
-        real, web[2].port = web[2].port, relay.port
         f.write()
         p = self.start_stats(f, '--interval', '500ms', 'web')
         seen = set()
@@ -424,7 +379,6 @@ class Stops(StatsCase):
             line = json.loads(p.stdout.readline())
             if line['type'] == 'sample':
                 seen.add(line['host'])
-        web[2].port = real
         stopped = agents_below(web[0].process.pid) + [x for x in below(web[1].process.pid) if 'sshd' in x.command()]
         self.assertEqual(len(agents_below(web[0].process.pid)), 1)
         self.assertGreaterEqual(len(stopped), 2, stopped)

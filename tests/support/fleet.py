@@ -118,6 +118,14 @@ def nobody_else_writes(path):
         path = os.path.dirname(path)
 
 
+def can_mount():
+    """'' where a process may have mounts of its own, else why not."""
+    if os.geteuid() != 0:
+        return 'needs root'
+    r = subprocess.run(['unshare', '-m', 'mount', '-t', 'tmpfs', 'none', '/mnt'], stderr=subprocess.PIPE, text=True)
+    return '' if r.returncode == 0 else 'mount namespaces are not permitted here: ' + r.stderr.strip()
+
+
 def have_nss_wrapper():
     for d in ('/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib', '/usr/lib64'):
         if os.path.exists(os.path.join(d, NSS_WRAPPER)):
@@ -212,7 +220,8 @@ class Fleet:
     # Servers
 
     def sshd(self, prefix, count=1, *, names=None, config=(), shell=None, home=None, known='right',
-             per_host=False, own_key=False, max_startups='5000', env=(), password=None):
+             per_host=False, own_key=False, max_startups='5000', env=(), password=None, inside=None,
+             system=False):
         """OpenSSH servers for `count` new hosts PREFIX1…, or the names given.
 
         config     further lines of sshd_config (they come first, so they win)
@@ -223,23 +232,27 @@ class Fleet:
         env        environment of the sessions: K=V
         password   the account's password, for config=['PasswordAuthentication yes'] (needs
                    libnss-wrapper; fails without)
+        inside     sh that runs first in a mount namespace of the server's own, with $HOME the
+                   account's; root only, and where the machine permits it (see can_mount)
+        system     the accounts of this machine as they are: their homes, shells and passwords
         """
         names = names or self._names(prefix, count)
         step = 1 if per_host else HOSTS_PER_SSHD
         made = []
         for i in range(0, len(names), step):
             made += self._sshd(prefix, names[i:i + step], config, shell, home, known, own_key,
-                               max_startups, env, password)
+                               max_startups, env, password, inside, system)
         return made
 
-    def _sshd(self, prefix, names, config, shell, home, known, own_key, max_startups, env, password):
+    def _sshd(self, prefix, names, config, shell, home, known, own_key, max_startups, env, password,
+              inside, system):
         d = self._group_dir('sshd')
         key, public = self.host_key, self.host_public
         if own_key:
             key = os.path.join(d, 'host_key')
             public = keygen(key)
         home_dir = self._home(d, home or {})
-        wrapper = self._accounts(d, home_dir, shell, password)
+        wrapper = {} if system else self._accounts(d, home_dir, shell, password)
         log = os.path.join(d, 'log')
         addresses = [self._address() for _ in names]
 
@@ -252,12 +265,15 @@ class Fleet:
                 'PermitRootLogin yes', f'MaxStartups {max_startups}', 'UseDNS no',
                 'PrintMotd no', 'PrintLastLog no', 'LogLevel INFO', 'LoginGraceTime 120']
             sets = list(env)
-            if not wrapper:
+            if not wrapper and not system:
                 sets.append(f'HOME={home_dir}')
             if sets:
                 lines.append('SetEnv ' + ' '.join(sets))
             conf = self._file(os.path.join(d, 'sshd_config'), '\n'.join(lines) + '\n')
-            return [find_program('sshd'), '-D', '-f', conf, '-E', log]
+            argv = [find_program('sshd'), '-D', '-f', conf, '-E', log]
+            if inside is None:
+                return argv
+            return ['unshare', '-m', 'sh', '-c', f'set -e; HOME={home_dir}; {inside}\nexec "$@"', 'sh', *argv]
 
         if os.getuid() == 0:
             os.makedirs('/run/sshd', mode=0o755, exist_ok=True)

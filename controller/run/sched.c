@@ -347,6 +347,8 @@ static bool wants_retry(const struct sched *s, const struct target *t, const str
         return false;
     if (t->trial && is_suspect(o)) /* twice, and now alone: it is the one */
         return false;
+    if (o->problem == PROBLEM_BECOME_WRONG_PASSWORD) /* accounts are locked for less */
+        return false;
     bool fast = !o->sent && problem_retry(o->problem) == RETRY_FAST;
     return fast || in_retry_on(s, o);
 }

@@ -325,6 +325,21 @@ static void retry_on_adds_causes(void **state)
     sched_free(h.s);
 }
 
+static void a_wrong_password_is_tried_once(void **state)
+{
+    (void)state;
+    struct hand h;
+    struct sched_opts o = defaults();
+    o.retry_on[0] = (struct sched_retry_on){RETRY_ON_STATUS, STATUS_AUTH_FAILED};
+    o.retry_on[1] = (struct sched_retry_on){RETRY_ON_PROBLEM, PROBLEM_BECOME_WRONG_PASSWORD};
+    o.retry_on_count = 2;
+    open_hand(&h, &o, 1);
+    step(&h, 0, SCHED_EV_TICK, "start 0#1");
+    struct outcome x = outcome_of(PROBLEM_BECOME_WRONG_PASSWORD, -1, false);
+    end_used(&h, 1, 0, &x, 0, "final 0, done");
+    sched_free(h.s);
+}
+
 static void the_breaker_trips(void **state)
 {
     (void)state;
@@ -1107,6 +1122,7 @@ int main(void)
         cmocka_unit_test(not_everything_is_tried_again),
         cmocka_unit_test(what_was_sent_is_not_sent_again),
         cmocka_unit_test(retry_on_adds_causes),
+        cmocka_unit_test(a_wrong_password_is_tried_once),
         cmocka_unit_test(the_breaker_trips),
         cmocka_unit_test(the_breaker_wants_one_cause),
         cmocka_unit_test(the_budget_counts_every_bad_host),

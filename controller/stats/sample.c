@@ -281,7 +281,7 @@ static enum rc take_row(struct decode *d, const msgpack_object *row, const enum 
 static enum rc take_rows(struct decode *d, const msgpack_object_map *table)
 {
     enum figure columns[COLUMNS_MOST];
-    uint32_t count, most = kind_defs[d->kind].most;
+    uint32_t count = 0, most = kind_defs[d->kind].most;
     struct sample_table *t = &d->s->tables[d->kind];
     const msgpack_object *rows = find(table, "rows", 4);
     enum rc rc = read_columns(d, find(table, "cols", 4), columns, &count);

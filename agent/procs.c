@@ -79,6 +79,8 @@ static bool is_below(const struct proc *list, size_t n, pid_t parent, pid_t root
 size_t procs_below(pid_t root, bool deep, struct proc **list)
 {
     size_t n = read_all(list), kept = 0;
+    if (*list == NULL)
+        return 0;
     for (bool more = true; more;) {
         more = false;
         for (size_t i = 0; i < n; i++) {

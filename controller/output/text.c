@@ -137,10 +137,22 @@ static void json_run(struct text *t, const uint8_t *p, size_t n)
     }
 }
 
+static bool is_plain(const uint8_t *p, size_t n)
+{
+    size_t i = 0;
+    while (i < n && p[i] >= 0x20 && p[i] < 0x7f && p[i] != '"' && p[i] != '\\')
+        i++;
+    return i == n;
+}
+
 void text_json_part(struct text *t, const void *data, size_t n)
 {
     const uint8_t *p = data;
     size_t start = 0, i = 0;
+    if (is_plain(p, n)) { /* most names are */
+        text_put(t, p, n);
+        return;
+    }
     while (i < n) {
         uint32_t c = p[i];
         size_t len = c < 0x80 ? 1 : str_utf8_decode(p + i, n - i, &c);

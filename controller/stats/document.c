@@ -53,12 +53,16 @@ static void put_key(struct nest *n, const char *name)
     size_t at = n->dir_len > n->base ? n->dir_len + 1 : n->base;
     for (const char *dot; (dot = strchr(name + at, '.')) != NULL; at = (size_t)(dot - name) + 1) {
         put_comma(n);
-        text_printf(n->t, "\"%.*s\":{", (int)((size_t)(dot - name) - at), name + at);
+        text_put(n->t, "\"", 1);
+        text_put(n->t, name + at, (size_t)(dot - name) - at);
+        text_put(n->t, "\":{", 3);
         n->dir = name;
         n->dir_len = (size_t)(dot - name);
     }
     put_comma(n);
-    text_printf(n->t, "\"%s\":", name + at);
+    text_put(n->t, "\"", 1);
+    text_puts(n->t, name + at);
+    text_put(n->t, "\":", 2);
     n->comma = true;
 }
 

@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/num.h"
@@ -12,17 +11,36 @@
 
 enum { WIDTH_MOST = 40, SHOWN = 4 * 1024 };
 
+/* The digits of n, `decimals` of them behind a point. */
+static void put_digits(char *dst, uint64_t n, int decimals)
+{
+    char text[24];
+    int len = 0;
+    for (; n > 0 || len <= decimals; n /= 10)
+        text[len++] = (char)('0' + n % 10);
+    while (len > 0) {
+        *dst++ = text[--len];
+        if (len == decimals && len > 0)
+            *dst++ = '.';
+    }
+    *dst = '\0';
+}
+
+/* Most figures are whole, percentages with one decimal, loads with two: the first number of
+ * decimals that divides back to v is the shortest text of it, as no two numbers of 15 digits are
+ * one double. That takes no search and no big numbers. */
 char *grid_number(char *dst, double v)
 {
-    /* Most figures are whole, or percentages with one decimal: no need to search for their digits.
-     */
-    if (v == floor(v) && fabs(v) < 1e15) {
-        snprintf(dst, GRID_NUMBER, "%.0f", v + 0.0);
+    static const double tens[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+    double size = fabs(v);
+    for (int d = 0; d < 10 && (size >= 1e-4 || size == 0) && size * tens[d] < 1e15; d++) {
+        uint64_t n = (uint64_t)(size * tens[d] + 0.5);
+        if ((double)n / tens[d] != size)
+            continue;
+        dst[0] = '-';
+        put_digits(dst + (v < 0), n, d);
         return dst;
     }
-    snprintf(dst, GRID_NUMBER, "%.1f", v);
-    if (fabs(v) < 1e9 && strtod(dst, NULL) == v)
-        return dst;
     value_float_text(dst, v);
     size_t n = strlen(dst);
     if (n > 2 && strcmp(dst + n - 2, ".0") == 0)
@@ -35,9 +53,10 @@ static const char *exact(const struct grid_cell *c, char dst[GRID_NUMBER])
 {
     switch (c->what) {
     case GRID_REAL: return grid_number(dst, c->real);
-    case GRID_WHOLE: snprintf(dst, GRID_NUMBER, "%llu", (unsigned long long)c->whole); return dst;
+    case GRID_WHOLE: put_digits(dst, c->whole, 0); return dst;
     case GRID_NEGATIVE:
-        snprintf(dst, GRID_NUMBER, "-%llu", (unsigned long long)c->whole);
+        dst[0] = '-';
+        put_digits(dst + 1, c->whole, 0);
         return dst;
     case GRID_BOOL: return c->whole ? "true" : "false";
     default: return "";

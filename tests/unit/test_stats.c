@@ -6,12 +6,15 @@
 #include <cmocka.h>
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
+#include "controller/stats/grid.h"
 #include "controller/stats/stats.h"
+#include "inventory/value.h"
 #include "tests/unit/sample_fixture.h"
 
 static const char source[] = "all:\n"
@@ -732,9 +735,64 @@ static void test_no_memory(void **state)
         buf_fini(&bytes[i]);
 }
 
+/* What is written is the shortest text that reads back, however it was found. */
+static void check_number(double v)
+{
+    char got[GRID_NUMBER], want[GRID_NUMBER];
+    value_float_text(want, v);
+    size_t n = strlen(want);
+    if (n > 2 && strcmp(want + n - 2, ".0") == 0)
+        want[n - 2] = '\0';
+    assert_string_equal(grid_number(got, v), v == 0 ? "0" : want);
+    assert_true(strtod(got, NULL) == v);
+}
+
+static void test_numbers(void **state)
+{
+    static const double some[] = {0,
+                                  -0.0,
+                                  0.1,
+                                  0.3,
+                                  99.9,
+                                  1e-4,
+                                  0.99e-4,
+                                  1e14,
+                                  1e15,
+                                  1e15 - 1,
+                                  1.5e15,
+                                  0.000123,
+                                  1.0 / 3,
+                                  2e15 / 3,
+                                  5e-324,
+                                  1e300,
+                                  0.05,
+                                  1e-9,
+                                  4.35,
+                                  1.005,
+                                  999999.5,
+                                  1e9 + .1,
+                                  123456789.123456789};
+    uint64_t seed = 1;
+    (void)state;
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        check_number(some[i]);
+        check_number(-some[i]);
+    }
+    for (int i = 0; i < 200000; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        double scale = pow(10, (double)(seed % 14)), v;
+        check_number((double)(seed >> (20 + seed % 40)) / scale);
+        memcpy(&v, &seed, sizeof v);
+        if (isfinite(v))
+            check_number(v);
+        check_number(nextafter((double)(seed >> 34) / scale, 0));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test_setup_teardown(test_table, setup, teardown),
         cmocka_unit_test_setup_teardown(test_terminal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mounts, setup, teardown),

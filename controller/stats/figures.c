@@ -45,6 +45,13 @@ const struct kind_def kind_defs[KIND_COUNT] = {
 #undef KIND_DEFS
 };
 
+const uint8_t figure_kinds[FIGURE_COUNT] = {
+#define KIND_OF(kind, ...)                                                                         \
+    [FIG_END_OF_##kind - SIZE_OF_##kind... FIG_END_OF_##kind - 1] = KIND_##kind,
+    KIND_TABLE(KIND_OF)
+#undef KIND_OF
+};
+
 const struct section_def section_defs[SECTION_COUNT] = {
 #define SECTION_DEFS(section, text, line, columns, in_document)                                    \
     [SECTION_##section] = {                                                                        \
@@ -59,15 +66,6 @@ enum figure figure_find(const char *name, size_t len)
         if (strlen(figure_defs[f].name) == len && memcmp(figure_defs[f].name, name, len) == 0)
             return (enum figure)f;
     return FIGURE_COUNT;
-}
-
-enum figure_kind figure_kind(enum figure f)
-{
-    must((unsigned)f < FIGURE_COUNT);
-    int k = 0;
-    while (f >= kind_defs[k].first + kind_defs[k].count)
-        k++;
-    return (enum figure_kind)k;
 }
 
 const char *figure_nearest(const char *name)

@@ -98,7 +98,14 @@ bool figure_is_prefix(const char *name, size_t len);
 /* SECTION_NONE when there is none of this name. */
 enum stats_section section_find(const char *name, size_t len);
 
-enum figure_kind figure_kind(enum figure f);
+extern const uint8_t figure_kinds[FIGURE_COUNT];
+
+/* Asked for each cell of each sample. */
+static inline enum figure_kind figure_kind(enum figure f)
+{
+    must((unsigned)f < FIGURE_COUNT);
+    return (enum figure_kind)figure_kinds[f];
+}
 
 /* Does a median of it say anything? */
 bool figure_is_measure(enum figure f);

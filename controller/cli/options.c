@@ -267,7 +267,7 @@ static enum rc check_agent(const struct options *o, struct err *e)
         return err_set(e, RC_USAGE, "--ask-become-pass is for --become[=USER]: add it");
     if (!options_through_agent(o))
         return RC_OK;
-    if (o->verb == VERB_STATS && strcmp(o->become, "root") != 0)
+    if (o->verb == VERB_STATS && o->become != NULL && strcmp(o->become, "root") != 0)
         return err_set(e, RC_USAGE,
                        "--become: figures are root's or the login's own, no other user's");
     if (o->verb == VERB_STATS && o->agent_mode == AGENT_INSTALLED)

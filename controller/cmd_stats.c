@@ -26,6 +26,12 @@ static enum rc on_open(void *user, const struct sink *results, const struct sink
     return stats_open(((struct work *)user)->stats, results, info, now_ms, e);
 }
 
+static void on_ready(void *user, uint32_t target, const struct remote_hello *hello)
+{
+    stats_plain(((struct work *)user)->stats, target, hello->fallback, hello->problem,
+                hello->detail);
+}
+
 static enum rc on_reply(void *user, uint32_t target, const void *map, size_t n, uint64_t now_ms,
                         struct err *e)
 {
@@ -126,6 +132,7 @@ static enum rc execute(struct work *w, struct pool *pool, int *code, struct err 
     struct run_query query = {.request = &w->request,
                               .user = w,
                               .open = on_open,
+                              .ready = on_ready,
                               .reply = on_reply,
                               .ended = on_ended,
                               .tick = on_tick,

@@ -30,7 +30,7 @@ static void on_ready(void *user, uint32_t target, struct run_host *h,
 {
     const struct run_query *q = user;
     struct attempt *a = run_host_attempt(h);
-    (void)target, (void)hello;
+    q->ready(q->user, target, hello);
     if (q->done) {
         finish(h, PROBLEM_NONE, PHASE_RUN, "");
         return;

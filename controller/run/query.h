@@ -13,6 +13,8 @@ struct run_query {             /* borrowed for the length of run_execute */
      * returned. A failure ends the run. */
     enum rc (*open)(void *user, const struct sink *results, const struct sink *info,
                     uint64_t now_ms, struct err *e);
+    /* Who answers: an agent, or plain sh, and why. May come again. */
+    void (*ready)(void *user, uint32_t target, const struct remote_hello *hello);
     /* A REPLY's payload. Anything but RC_OK and RC_NOMEM: the host ends as one that breaks the
      * agent's protocol, with e->msg as the detail. */
     enum rc (*reply)(void *user, uint32_t target, const void *map, size_t n, uint64_t now_ms,

@@ -128,6 +128,16 @@ static void put_sections(struct stats *s, const struct sample *sample)
     text_puts(t, "}");
 }
 
+static void put_plain(struct text *t, const struct host_state *h)
+{
+    text_puts(t, ",\"plain_sh\":{\"problem\":");
+    text_json(t, h->plain_problem != PROBLEM_NONE ? problem_name((enum problem)h->plain_problem)
+                                                  : NULL);
+    text_puts(t, ",\"detail\":");
+    text_json(t, h->plain_detail);
+    text_puts(t, "}");
+}
+
 /* The whole of a host, without the brace it begins with. */
 static void put_host(struct stats *s, uint32_t host, const struct line_list *chosen)
 {
@@ -144,6 +154,8 @@ static void put_host(struct stats *s, uint32_t host, const struct line_list *cho
     text_printf(t, ",\"seconds\":%s,\"rebooted\":%s,\"skipped\":%llu",
                 sample->elapsed > 0 ? grid_number(number, sample->elapsed) : "null",
                 sample->rebooted ? "true" : "false", (unsigned long long)sample->skipped);
+    if (h->plain)
+        put_plain(t, h);
     put_sections(s, sample);
     put_figures(s, host, KIND_HOST, 0, 0, true, t);
     for (int k = KIND_HOST + 1; k < KIND_COUNT; k++)

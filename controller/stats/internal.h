@@ -20,6 +20,9 @@ struct host_state {
     bool shown;      /* ndjson: its sample is out */
     uint8_t problem; /* with ended: enum problem */
     char *detail;    /* or NULL */
+    bool plain;      /* its figures are plain sh's */
+    uint8_t plain_problem;
+    char *plain_detail; /* or NULL */
 };
 
 struct stats {
@@ -67,6 +70,7 @@ void line_cell(struct stats *s, const struct view_column *c, const struct line *
 
 /* show.c: table, csv and the footer of a round. */
 void show_round(struct stats *s);
+void show_plain(struct stats *s); /* who was asked by plain sh for want of an agent */
 /* by_show.c */
 void by_show(struct stats *s);
 /* document.c: json and ndjson. */

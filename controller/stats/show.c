@@ -198,6 +198,35 @@ static bool is_cut(const struct stats *s, uint32_t host)
     return stats_is_fresh(s, host) && s->hosts[host].sample->tables[s->view->kind].left_out > 0;
 }
 
+/* Not where it was asked for: there nobody needs to be told. */
+static bool is_plain(const struct stats *s, uint32_t host)
+{
+    return s->hosts[host].plain && s->hosts[host].plain_problem != PROBLEM_NONE;
+}
+
+void show_plain(struct stats *s)
+{
+    const struct host_state *first = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = s->about.count; i-- > 0;)
+        if (is_plain(s, i)) {
+            first = &s->hosts[i];
+            n++;
+        }
+    if (first == NULL)
+        return;
+    if (s->about.mode != OUTPUT_TABLE)
+        s->foot = &s->info; /* never into a document */
+    list_hosts(s, "by plain sh, without an agent and with less", n, is_plain);
+    text_printf(s->foot, "  because: %s", problem_name((enum problem)first->plain_problem));
+    if (first->plain_detail != NULL) {
+        text_puts(s->foot, " (");
+        text_escape_str(s->foot, first->plain_detail);
+        text_puts(s->foot, ")");
+    }
+    text_puts(s->foot, n > 1 ? ", or the like\n" : "\n");
+}
+
 static void put_missing(struct stats *s)
 {
     uint32_t fresh = 0, late = 0, rebooted = 0, cut = 0;

@@ -47,6 +47,7 @@ void stats_free(struct stats *s)
     for (uint32_t i = 0; s->hosts != NULL && i < s->about.count; i++) {
         drop_sample(&s->hosts[i]);
         mem_free(s->hosts[i].detail);
+        mem_free(s->hosts[i].plain_detail);
     }
     if (s->open) {
         text_fini(&s->out);
@@ -135,6 +136,17 @@ enum rc stats_take(struct stats *s, uint32_t target, const void *sample, size_t 
     if (ready)
         became_ready(s, target);
     return RC_OK;
+}
+
+void stats_plain(struct stats *s, uint32_t target, bool plain, enum problem problem,
+                 const char *detail)
+{
+    must(target < s->about.count);
+    struct host_state *h = &s->hosts[target];
+    h->plain = plain;
+    h->plain_problem = (uint8_t)problem;
+    mem_free(h->plain_detail);
+    h->plain_detail = *detail != '\0' ? mem_strdup(detail) : NULL; /* without memory: none */
 }
 
 void stats_host_ended(struct stats *s, uint32_t target, const struct outcome *o)
@@ -228,6 +240,8 @@ void stats_report(struct stats *s, uint64_t now_ms)
         document_end(s);
     if (s->about.mode == OUTPUT_PROMETHEUS)
         prometheus_show(s);
+    if (!s->about.quiet)
+        show_plain(s);
     if (s->filter_errors > 0) {
         char n[NUM_TEXT];
         text_printf(&s->info, "warning: %s line%s could not be asked; the first: ",

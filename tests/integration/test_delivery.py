@@ -238,8 +238,12 @@ class Delivery(MusterCase):
         self.assertIn('Linux armv7l', r.hosts()['arch1']['detail'])
         for where in ('~/.cache', '/var/tmp', '/tmp', '/dev/shm'):
             self.assertIn(f'{where}: mounted noexec', r.hosts()['noexec1']['detail'])
-        # Figures come all the same, by plain sh.
-        self.all_answer(f, 'all')
+        # Figures come all the same, by plain sh, and that is said.
+        r = self.execute(self.argv(f, '-o', 'json', '--samples', '1', '--only', 'memory', 'all', verb='stats'))
+        self.assertEqual(r.code, 0, r)
+        said = {h['host'][:-1]: h.get('plain_sh', {}).get('problem') for h in json.loads(r.raw)['hosts']}
+        self.assertEqual(said, {name: problem for name, (_, problem, _) in rows.items()}, r)
+        self.assertIn('by plain sh, without an agent and with less: ', r.err)
 
 
 if __name__ == '__main__':

@@ -212,6 +212,34 @@ static void test_table(void **state)
                 "2 of 3 hosts answered\n");
 }
 
+/* Figures by plain sh are told from those of an agent, and why; not where they were asked for. */
+static void test_plain(void **state)
+{
+    (void)state;
+    b.o.output.columns = "host,load1";
+    open_stats();
+    stats_plain(b.stats, 0, true, PROBLEM_NONE, "");
+    stats_plain(b.stats, 1, true, PROBLEM_AGENT_NO_EXEC, "x");
+    stats_plain(b.stats, 1, true, PROBLEM_DISK_FULL, "/tmp: full \x1b");
+    stats_plain(b.stats, 2, true, PROBLEM_DISK_FULL, "");
+    stats_plain(b.stats, 2, false, PROBLEM_NONE, "");
+    all();
+    has(&b.info, "2 of 3 hosts answered\n"
+                 "by plain sh, without an agent and with less: web2\n"
+                 "  because: disk-full (/tmp: full \\x1b)\n");
+    b.o.output.columns = NULL;
+    b.o.output.mode = OUTPUT_JSON;
+    b.out_sink.is_tty = true;
+    open_stats();
+    stats_plain(b.stats, 0, true, PROBLEM_NONE, "");
+    stats_plain(b.stats, 1, true, PROBLEM_DISK_FULL, "full");
+    all();
+    has(&b.out, "\"skipped\":0,\"plain_sh\":{\"problem\":null,\"detail\":null},\"sections\"");
+    has(&b.out, "\"plain_sh\":{\"problem\":\"disk-full\",\"detail\":\"full\"}");
+    assert_null(strstr(text_of(&b.out), "by plain sh"));
+    has(&b.info, "because: disk-full (full)\n");
+}
+
 /* On a terminal the foot is below the table. */
 static void test_terminal(void **state)
 {
@@ -719,6 +747,8 @@ static void test_no_memory(void **state)
                     for (uint32_t i = 0; i < 4; i++)
                         (void)stats_take(b.stats, i % 2, bytes[i].data, bytes[i].len, b.now, NULL);
                 if (rc == RC_OK)
+                    stats_plain(b.stats, 1, true, PROBLEM_DISK_FULL, "full");
+                if (rc == RC_OK)
                     stats_host_ended(b.stats, 2, &o);
                 if (rc == RC_OK)
                     stats_report(b.stats, b.now);
@@ -795,6 +825,7 @@ int main(void)
         cmocka_unit_test(test_numbers),
         cmocka_unit_test_setup_teardown(test_table, setup, teardown),
         cmocka_unit_test_setup_teardown(test_terminal, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mounts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filter_with_variables, setup, teardown),
         cmocka_unit_test_setup_teardown(test_csv, setup, teardown),

@@ -81,8 +81,14 @@ def below(pid):
     return [p for p in map(Process, processes_of(pid)[1:]) if p.start is not None and p.alive()]
 
 
+def parent_of(p):
+    """The process above; of a command that an agent runs, its keeper."""
+    s = stat_of(p.pid)
+    return Process(int(s[1])) if s else None
+
+
 def agents_below(pid):
-    """muster-agents that were started over a server's connections; their keepers too."""
+    """muster-agents that were started over a server's connections, without their keepers."""
     return [p for p in below(pid) if 'muster-agent' in p.command().split(' ')[0]]
 
 

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { ZONE_LEAST = 1024, ZONE_MOST = 32 * 1024 }; /* bytes that msgpack-c allocates at once */
+
 struct key_ref {
     uint32_t at;
     uint32_t len;
@@ -192,7 +194,9 @@ enum rc wire_open(struct wire_map *m, const void *p, size_t n, struct err *e)
     enum rc rc = wire_validate(p, n, e);
     if (rc != RC_OK)
         return rc;
-    if (!msgpack_zone_init(&m->zone, 1024))
+    /* A value of a few bytes becomes an object of 24, a member of a map one of 48. */
+    size_t chunk = n < ZONE_LEAST / 6 ? ZONE_LEAST : n < ZONE_MOST / 6 ? n * 6 : ZONE_MOST;
+    if (!msgpack_zone_init(&m->zone, chunk))
         return err_nomem(e);
     size_t off = 0;
     msgpack_unpack_return got = msgpack_unpack(p, n, &off, &m->zone, &m->root);

@@ -40,7 +40,7 @@ static const msgpack_object *find(const msgpack_object_map *map, const char *nam
 {
     for (uint32_t i = 0; i < map->size; i++) {
         const msgpack_object_str *k = &map->ptr[i].key.via.str;
-        if (k->size == len && memcmp(k->ptr, name, len) == 0)
+        if (k->size == len && (len == 0 || k->ptr[0] == name[0]) && memcmp(k->ptr, name, len) == 0)
             return map->ptr[i].val.type == MSGPACK_OBJECT_NIL ? NULL : &map->ptr[i].val;
     }
     return NULL;

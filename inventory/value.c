@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,11 +113,12 @@ char *value_place_text(char *dst, size_t cap, const struct value *v)
     return dst;
 }
 
-/* The fewest digits that read back as the same double, as d.ddd times ten to *exp. */
+/* The fewest digits that read back as the same double, as d.ddd times ten to *exp. What 15 digits
+ * can say is what is printed with 15, and zeros; only of the very smallest doubles it is not. */
 static void shortest_digits(double d, char digits[20], int *exp)
 {
     char text[40];
-    for (int precision = 0; precision < 17; precision++) {
+    for (int precision = d >= DBL_MIN ? DBL_DIG - 1 : 0; precision < 17; precision++) {
         snprintf(text, sizeof text, "%.*e", precision, d);
         if (strtod(text, NULL) == d)
             break;
@@ -126,6 +128,8 @@ static void shortest_digits(double d, char digits[20], int *exp)
     for (; *p != 'e'; p++)
         if (*p != '.' && n < 17)
             digits[n++] = *p;
+    while (n > 1 && digits[n - 1] == '0')
+        n--;
     digits[n] = '\0';
     *exp = (int)strtol(p + 1, NULL, 10);
 }

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
+#include <float.h>
 
 #include "common/mem.h"
 #include "inventory/jsondoc.h"
@@ -79,6 +81,39 @@ static void test_json_shape(void **state)
     assert_string_equal(buf_cstr(&b),
                         "{\n    \"a\": [\n        1,\n        2\n    ],\n    \"b\": {}\n}");
     buf_fini(&b);
+}
+
+/* Against the plain search: no text with fewer digits reads back. */
+static void test_float_text_is_shortest(void **state)
+{
+    uint64_t bits = 7;
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        char got[VALUE_FLOAT_TEXT], want[64];
+        double d;
+        bits = bits * 6364136223846793005u + 1442695040888963407u;
+        memcpy(&d, &bits, sizeof d);
+        if (i % 2)
+            d = (double)(bits >> 11) / (double)(1 + bits % 1000);
+        if (i % 5 == 0)
+            d = DBL_MIN / (double)(bits >> 40);
+        if (isnan(d) || isinf(d))
+            continue;
+        int least = 0;
+        do
+            snprintf(want, sizeof want, "%.*e", least++, d);
+        while (strtod(want, NULL) != d);
+        value_float_text(got, d);
+        assert_true(strtod(got, NULL) == d);
+        size_t digits = 0, zeros = 0;
+        for (const char *p = got; *p != '\0' && *p != 'e'; p++) {
+            if (*p < '0' || *p > '9' || (digits == 0 && *p == '0'))
+                continue;
+            digits++;
+            zeros = *p == '0' ? zeros + 1 : 0;
+        }
+        assert_int_equal(digits - zeros, least);
+    }
 }
 
 static void test_float_text(void **state)
@@ -349,6 +384,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_json_shape, setup, teardown),
         cmocka_unit_test_setup_teardown(test_float_text, setup, teardown),
+        cmocka_unit_test(test_float_text_is_shortest),
         cmocka_unit_test_setup_teardown(test_opaque, setup, teardown),
         cmocka_unit_test_setup_teardown(test_text, setup, teardown),
         cmocka_unit_test_setup_teardown(test_u64_and_bool, setup, teardown),

@@ -522,8 +522,10 @@ void agents_beat(struct run *r)
     if (r->plan->agent == NULL)
         return;
     uint64_t now = clock_ms();
+    bool calm = r->plan->agent->calm;
     for (struct attempt *a = r->oldest, *next; a != NULL; a = next) {
         next = a->next;
+        calm &= a->host != NULL && a->phase == PHASE_RUN;
         if (a->host != NULL && a->host->sent && remote_wake_at(a->host->remote) <= now)
             remote_tick(a->host->remote, now);
         if (a->host != NULL && a->host->root != NULL)
@@ -531,5 +533,7 @@ void agents_beat(struct run *r)
     }
     if (r->plan->agent->beat != NULL)
         r->plan->agent->beat(r->plan->agent->user, r, now);
+    if (r->pool_attached)
+        pool_calm(r->pool, calm);
     run_pump(r);
 }

@@ -94,6 +94,7 @@ void run_query_init(struct run_query *q, struct run_agent *agent)
     q->next_ms = 0;
     q->done = false;
     agent->user = q;
+    agent->calm = true;
     agent->open = on_open;
     agent->ready = on_ready;
     agent->reply = on_reply;

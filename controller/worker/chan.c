@@ -202,6 +202,7 @@ static enum got read_some(struct chan *ch)
 }
 
 static void update_interest(struct chan *ch);
+static void rest(struct chan *ch);
 
 static void check_marks(struct chan *ch)
 {
@@ -245,15 +246,44 @@ static void on_poll(uv_poll_t *h, int status, int events)
         if (!ch->ended)
             update_interest(ch);
     }
+    enum got got = GOT_ALL;
     for (int i = 0; (events & UV_READABLE) && !ch->ended && i < READS_PER_WAKE; i++)
-        if (read_some(ch) != GOT_ALL)
+        if ((got = read_some(ch)) != GOT_ALL)
             break;
+    if (got != GOT_ALL && ch->calm_ms > 0 && !ch->ended)
+        rest(ch);
 }
 
 static void update_interest(struct chan *ch)
 {
-    if (ch->started && !ch->ended)
-        must(uv_poll_start(&ch->poll, UV_READABLE | (ch->blocked ? UV_WRITABLE : 0), on_poll) == 0);
+    int events = (ch->resting ? 0 : UV_READABLE) | (ch->blocked ? UV_WRITABLE : 0);
+    if (!ch->started || ch->ended)
+        return;
+    must((events != 0 ? uv_poll_start(&ch->poll, events, on_poll) : uv_poll_stop(&ch->poll)) == 0);
+}
+
+static void on_rested(uv_timer_t *t)
+{
+    struct chan *ch = t->data;
+    ch->resting = false;
+    update_interest(ch);
+}
+
+static void rest(struct chan *ch)
+{
+    ch->resting = true;
+    must(uv_timer_start(&ch->rest, on_rested, ch->calm_ms, 0) == 0);
+    update_interest(ch);
+}
+
+void chan_calm(struct chan *ch, unsigned ms)
+{
+    ch->calm_ms = ms;
+    if (ms > 0 || !ch->resting || ch->ended)
+        return;
+    uv_timer_stop(&ch->rest);
+    ch->resting = false;
+    update_interest(ch);
 }
 
 enum rc chan_start(struct chan *ch, uv_loop_t *loop, const struct chan_ops *ops, void *user,
@@ -262,9 +292,9 @@ enum rc chan_start(struct chan *ch, uv_loop_t *loop, const struct chan_ops *ops,
     int rc = uv_poll_init(loop, &ch->poll, ch->fd);
     if (rc != 0)
         return err_sys(e, -rc, "watch the socket between coordinator and worker");
-    must(uv_idle_init(loop, &ch->idle) == 0);
+    must(uv_idle_init(loop, &ch->idle) == 0 && uv_timer_init(loop, &ch->rest) == 0);
     ch->poll.data = ch;
-    ch->idle.data = ch;
+    ch->idle.data = ch->rest.data = ch;
     ch->ops = ops;
     ch->user = user;
     ch->started = true;
@@ -328,6 +358,7 @@ void chan_stop(struct chan *ch)
     if (ch->started && !ch->ended) {
         uv_poll_stop(&ch->poll);
         uv_idle_stop(&ch->idle);
+        uv_timer_stop(&ch->rest);
     }
     ch->ended = true;
 }
@@ -346,8 +377,9 @@ void chan_close(struct chan *ch, void (*closed)(void *user))
     must(ch->started && ch->closing == 0);
     chan_stop(ch);
     ch->closed = closed;
-    ch->closing = 2;
+    ch->closing = 3;
     uv_close((uv_handle_t *)&ch->poll, on_closed);
     uv_close((uv_handle_t *)&ch->idle, on_closed);
+    uv_close((uv_handle_t *)&ch->rest, on_closed);
     close_fd(ch);
 }

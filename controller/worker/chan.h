@@ -35,9 +35,10 @@ struct chan {
     bool broken;     /* the peer takes nothing more; what is written is dropped */
     bool blocked;    /* the socket is full: wait for it */
     bool is_full;    /* full was called and drained not yet */
+    bool resting;    /* chan_calm: not read before its time has come */
     bool wipe;       /* bytes that were handled are overwritten: keys go this way */
     uint8_t closing; /* handles still to close */
-    unsigned flags;
+    unsigned flags, calm_ms;
     struct buf in, out;
     size_t out_at; /* bytes of out already sent */
     size_t high, low;
@@ -46,7 +47,8 @@ struct chan {
     void *user;
     void (*closed)(void *user);
     uv_poll_t poll;
-    uv_idle_t idle; /* active while something is to be sent */
+    uv_idle_t idle;  /* active while something is to be sent */
+    uv_timer_t rest; /* active while resting */
 };
 
 /* Bytes that were handled are overwritten: keys go this way. */
@@ -75,6 +77,10 @@ size_t chan_pending(const struct chan *ch); /* bytes that wait */
 /* Calls `drained` at the next send that leaves at most `low` bytes, as if `full` had been called.
  */
 void chan_want_drained(struct chan *ch);
+
+/* What comes is read at most once every `ms`, so that a thousand peers of the peer that each say
+ * something a second do not wake us a thousand times. 0, as at first: at once. Started only. */
+void chan_calm(struct chan *ch, unsigned ms);
 
 /* Reads what is there already, as if the loop had said so: the peer is dead. Calls ops. */
 void chan_drain(struct chan *ch);

@@ -463,6 +463,13 @@ void pool_beat(struct pool *p)
     }
 }
 
+void pool_calm(struct pool *p, bool on)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        if (p->workers[i].chan.started)
+            chan_calm(&p->workers[i].chan, on ? POOL_CALM_MS : 0);
+}
+
 void pool_pause(struct pool *p)
 {
     p->paused = true;

@@ -10,7 +10,11 @@
 #include "controller/run/query.h"
 #include "controller/stats/stats.h"
 
-enum { REQUEST_MOST = 4096, TEXT_MOST = 256 * 1024 };
+enum {
+    REQUEST_MOST = 4096,
+    TEXT_MOST = 256 * 1024,
+    ONCE_MS = 1000, /* between the two samples of one shot */
+};
 
 struct work {
     struct plan plan;
@@ -127,9 +131,17 @@ static enum rc say_command(struct work *w, struct err *e)
     return rc != RC_OK ? rc : put != RC_OK || buf_cstr(&w->text) == NULL ? err_nomem(e) : RC_OK;
 }
 
+/* --timeout is for one sample; the next begins an interval later. */
+static uint64_t bound(const struct options *o)
+{
+    uint64_t pause = o->stats.interval_ms > 0 ? o->stats.interval_ms : ONCE_MS;
+    return o->timeout_ms > 0 ? o->timeout_ms + pause : 0;
+}
+
 static enum rc execute(struct work *w, struct pool *pool, int *code, struct err *e)
 {
     struct run_query query = {.request = &w->request,
+                              .bound_ms = bound(w->plan.options),
                               .user = w,
                               .open = on_open,
                               .ready = on_ready,

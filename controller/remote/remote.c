@@ -270,8 +270,10 @@ static void clock_to(struct remote *r, uint64_t now)
     if (now < r->now)
         return;
     uint64_t gap = now - r->now;
-    if (gap > r->spec.ping_ms && r->state == S_READY && !r->paused)
+    if (gap > r->spec.ping_ms && r->state == S_READY && !r->paused) {
         r->heard += gap - r->spec.ping_ms;
+        requests_shift(r, gap - r->spec.ping_ms);
+    }
     r->now = now;
 }
 
@@ -336,10 +338,12 @@ void remote_pause(struct remote *r, uint64_t now_ms, bool on)
     if (on == r->paused)
         return;
     r->paused = on;
-    if (on)
+    if (on) {
         r->paused_at = r->now;
-    else
-        r->heard += r->now - r->paused_at;
+        return;
+    }
+    r->heard += r->now - r->paused_at;
+    requests_shift(r, r->now - r->paused_at);
 }
 
 void remote_close(struct remote *r, uint64_t now_ms)
@@ -448,7 +452,7 @@ static void ready_tick(struct remote *r)
     }
     if (r->now >= requests_wake(r)) {
         state_fail(r, PROBLEM_AGENT_PROTOCOL, PHASE_RUN,
-                   "the agent did not end a request that was cancelled");
+                   "the agent lives, and did not do what it was asked within its time");
         return;
     }
     if (r->now < r->ping_at)

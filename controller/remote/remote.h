@@ -164,6 +164,10 @@ enum rc remote_request(struct remote *r, uint64_t now_ms, const void *map, size_
  * that has ended, everything is taken and nothing sent. RC_OK, RC_NOMEM. */
 enum rc remote_input(struct remote *r, uint64_t now_ms, uint64_t id, const void *p, size_t n,
                      bool last, size_t *taken);
+/* A word of it, its end at the latest, must come within so much from now, or the link ends with
+ * agent-protocol: an agent that lives and does not do what it was asked would be waited for for
+ * ever. Called again, it begins anew; 0: no bound. While paused it stands still. */
+void remote_bound(struct remote *r, uint64_t now_ms, uint64_t id, uint64_t within_ms);
 /* n bytes of its replies and data were dealt with. Of one that has ended: nothing. */
 void remote_consumed(struct remote *r, uint64_t now_ms, uint64_t id, size_t n);
 /* It ends with `end` as ever, and within grace_ms and REMOTE_CANCEL_MS or the link does. */

@@ -28,7 +28,8 @@ struct request {
     uint64_t window, credit;  /* bytes: in all, and that may still come */
     uint64_t given, owed;     /* to the owner and not consumed; consumed and not told */
     uint64_t input;           /* INPUT bytes on the way, not TAKEN */
-    uint64_t end_by;          /* it must have ended; UINT64_MAX */
+    uint64_t end_by;          /* cancelled: it must have ended; UINT64_MAX */
+    uint64_t bound_by;        /* remote_bound; UINT64_MAX */
     bool last, blocked;       /* the last INPUT was sent; the owner waits for room */
     struct sample_plan *plan; /* fallback.c; NULL otherwise */
 };
@@ -110,6 +111,7 @@ struct request *request_find(struct remote *r, uint64_t id);
 void request_end(struct remote *r, uint64_t id, const struct remote_end *end);
 void requests_lost(struct remote *r, enum remote_status s, enum problem p, const char *detail);
 uint64_t requests_wake(const struct remote *r);
+void requests_shift(struct remote *r, uint64_t by_ms);
 void requests_room(struct remote *r);
 
 /* fallback_state.c */

@@ -39,7 +39,25 @@ uint64_t requests_wake(const struct remote *r)
     uint64_t at = UINT64_MAX;
     for (size_t i = 0; i < r->request_count; i++)
         at = r->requests[i].end_by < at ? r->requests[i].end_by : at;
+    for (size_t i = 0; i < r->request_count && !r->paused; i++)
+        at = r->requests[i].bound_by < at ? r->requests[i].bound_by : at;
     return at;
+}
+
+void requests_shift(struct remote *r, uint64_t by_ms)
+{
+    for (size_t i = 0; i < r->request_count; i++)
+        if (r->requests[i].bound_by != UINT64_MAX)
+            r->requests[i].bound_by += by_ms;
+}
+
+void remote_bound(struct remote *r, uint64_t now_ms, uint64_t id, uint64_t within_ms)
+{
+    struct request *q = request_find(r, id);
+    if (q == NULL || r->state != S_READY) /* plain sh has bounds of its own */
+        return;
+    r->now = now_ms > r->now ? now_ms : r->now;
+    q->bound_by = within_ms > 0 ? r->now + within_ms : UINT64_MAX;
 }
 
 /* The window that the map names; RC_PROTO for a map that is none. */
@@ -79,7 +97,8 @@ enum rc remote_request(struct remote *r, uint64_t now_ms, const void *map, size_
         return RC_LIMIT;
     if (mem_grow(&r->requests, &r->request_cap, r->request_count + 1, sizeof *r->requests) != 0)
         return RC_NOMEM;
-    struct request q = {.id = r->next_id + 1, .window = AGENT_WINDOW, .end_by = UINT64_MAX};
+    struct request q = {
+        .id = r->next_id + 1, .window = AGENT_WINDOW, .end_by = UINT64_MAX, .bound_by = UINT64_MAX};
     enum rc rc = request_begin(r, map, n, &q);
     if (rc == RC_OK && r->state == S_READY)
         rc = send_request(r, q.id, map, n);

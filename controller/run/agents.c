@@ -159,15 +159,6 @@ static void plan_reply(void *user, uint64_t id, const void *map, size_t n)
     agent_of(h)->reply(agent_of(h)->user, h->a->target, h, id, map, n);
 }
 
-static void plan_data(void *user, uint64_t id, uint8_t stream, const void *p, size_t n)
-{
-    struct run_host *h = user;
-    if (agent_of(h)->data != NULL)
-        agent_of(h)->data(agent_of(h)->user, h->a->target, h, id, stream, p, n);
-    else
-        run_host_consumed(h, id, n);
-}
-
 static void plan_room(void *user, uint64_t id)
 {
     struct run_host *h = user;
@@ -183,6 +174,29 @@ static void plan_end(void *user, uint64_t id, const struct remote_end *end)
 }
 
 static void judge(struct run_host *h, const struct outcome *o);
+
+static void no_data(struct run_host *h)
+{
+    struct outcome o;
+    outcome_init(&o);
+    o.problem = PROBLEM_AGENT_PROTOCOL;
+    o.phase = PHASE_RUN;
+    o.sent = true;
+    snprintf(o.detail, sizeof o.detail, "DATA of a request that has none");
+    judge(h, &o);
+    end_job(h);
+}
+
+static void plan_data(void *user, uint64_t id, uint8_t stream, const void *p, size_t n)
+{
+    struct run_host *h = user;
+    if (h->over)
+        return;
+    if (agent_of(h)->data != NULL)
+        agent_of(h)->data(agent_of(h)->user, h->a->target, h, id, stream, p, n);
+    else
+        no_data(h);
+}
 
 static void root_over(void *user, const struct outcome *why)
 {
@@ -298,6 +312,11 @@ enum rc run_host_request(struct run_host *h, const void *map, size_t n, uint64_t
     enum rc rc = remote_request(asked_of(h), clock_ms(), map, n, id);
     h->asked |= rc == RC_OK;
     return rc;
+}
+
+void run_host_bound(struct run_host *h, uint64_t id, uint64_t within_ms)
+{
+    remote_bound(asked_of(h), clock_ms(), id, within_ms);
 }
 
 void run_host_consumed(struct run_host *h, uint64_t id, size_t n)

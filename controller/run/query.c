@@ -38,6 +38,8 @@ static void on_ready(void *user, uint32_t target, struct run_host *h,
     enum rc rc = run_host_request(h, q->request->data, q->request->len, &a->request);
     if (rc != RC_OK)
         finish(h, PROBLEM_LOCAL_RESOURCE, PHASE_REQUEST, rc_name(rc));
+    else
+        run_host_bound(h, a->request, q->bound_ms);
 }
 
 static void on_reply(void *user, uint32_t target, struct run_host *h, uint64_t id, const void *map,
@@ -48,6 +50,7 @@ static void on_reply(void *user, uint32_t target, struct run_host *h, uint64_t i
     q->next_ms = 0;
     enum rc rc = q->reply(q->user, target, map, n, clock_ms(), &e);
     run_host_consumed(h, id, n);
+    run_host_bound(h, id, q->bound_ms);
     if (rc == RC_NOMEM)
         finish(h, PROBLEM_LOCAL_RESOURCE, PHASE_RUN, e.msg);
     else if (rc != RC_OK)

@@ -63,8 +63,9 @@ struct run_agent {
     /* See remote_ops: reply's and data's bytes are to be given back with run_host_consumed. */
     void (*reply)(void *user, uint32_t target, struct run_host *h, uint64_t id, const void *map,
                   size_t n);
+    /* NULL: what is asked for has no DATA, and a host that sends some breaks the protocol. */
     void (*data)(void *user, uint32_t target, struct run_host *h, uint64_t id, uint8_t stream,
-                 const void *p, size_t n);                                      /* may be NULL */
+                 const void *p, size_t n);
     void (*room)(void *user, uint32_t target, struct run_host *h, uint64_t id); /* may be NULL */
     void (*end)(void *user, uint32_t target, struct run_host *h, uint64_t id,
                 const struct remote_end *end);
@@ -77,8 +78,9 @@ struct run_agent {
     void (*report)(void *user);
 };
 
-/* As remote_request, remote_consumed, remote_input, remote_cancel. */
+/* As remote_request, remote_bound, remote_consumed, remote_input, remote_cancel. */
 enum rc run_host_request(struct run_host *h, const void *map, size_t n, uint64_t *id);
+void run_host_bound(struct run_host *h, uint64_t id, uint64_t within_ms);
 void run_host_consumed(struct run_host *h, uint64_t id, size_t n);
 enum rc run_host_input(struct run_host *h, uint64_t id, const void *p, size_t n, bool last,
                        size_t *taken);

@@ -122,6 +122,14 @@ static enum rc send_password(struct run_host *h, struct attempt *a)
 
 /* ---- the conversation ---- */
 
+/* The agent ends a command whose time is over; whether it does that is watched here. */
+static void watch(const struct through *t, struct run_host *h, const struct attempt *a)
+{
+    uint64_t timeout = a->run->options->timeout_ms;
+    if (timeout > 0 && (t->kind != THROUGH_ATTACH || !t->follow))
+        run_host_bound(h, a->request, timeout + GRACE_MS + REMOTE_CANCEL_MS);
+}
+
 static void begin(const struct through *t, struct run_host *h, struct attempt *a)
 {
     struct err e = {0};
@@ -142,7 +150,9 @@ static void begin(const struct through *t, struct run_host *h, struct attempt *a
         rc = send_password(h, a);
     if (rc != RC_OK)
         finish(h, PROBLEM_LOCAL_RESOURCE, PHASE_REQUEST, e.msg[0] != '\0' ? e.msg : rc_name(rc));
-    else if (t->kind != THROUGH_ATTACH)
+    else
+        watch(t, h, a);
+    if (rc == RC_OK && t->kind != THROUGH_ATTACH)
         feed(h, a);
 }
 
@@ -198,13 +208,13 @@ static void read_end(const struct remote_end *end, struct outcome *o)
 {
     struct wire_map m;
     int64_t code = -1;
-    char killed[AGENT_MAX_OP + 1] = "";
+    char killed[AGENT_MAX_OP + 1] = "", name[sizeof o->signal] = "";
     if (end->map == NULL || wire_open(&m, end->map, end->map_len, NULL) != RC_OK)
         return;
     if (wire_i64(&m, "exit", -1, 255, &code) == RC_OK)
         o->exit_code = (int)code;
-    if (wire_str_to(&m, "signal", o->signal, sizeof o->signal) == RC_OK)
-        str_escape_to(o->signal, sizeof o->signal, o->signal, strlen(o->signal), 0);
+    if (wire_str_to(&m, "signal", name, sizeof name) == RC_OK)
+        str_escape_to(o->signal, sizeof o->signal, name, strlen(name), 0);
     (void)wire_str_to(&m, "killed", killed, sizeof killed);
     (void)wire_bool(&m, "may_run", &o->may_still_run);
     wire_close(&m);

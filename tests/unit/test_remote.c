@@ -755,6 +755,39 @@ static void test_cancel_has_an_end(void **state)
     host_fini(&h);
 }
 
+/* An agent that answers pings and not what it was asked: each word begins the bound anew, and while
+ * nobody reads it stands still. */
+static void test_a_request_has_a_bound(void **state)
+{
+    struct host h;
+    (void)state;
+    start_ready(&h);
+    assert_int_equal(host_request(&h, "stats"), 1);
+    remote_bound(h.r, h.now, h.last_id, 0);
+    remote_bound(h.r, h.now, h.last_id + 1, 1); /* of nothing */
+    remote_bound(h.r, h.now, h.last_id, 1000);
+    h.now += 900;
+    remote_bound(h.r, h.now, h.last_id, 100 * 1000);
+    uint64_t by = h.now + 100 * 1000;
+    remote_pause(h.r, h.now, true);
+    h.now += 5000;
+    remote_tick(h.r, h.now);
+    remote_pause(h.r, h.now, false);
+    by += 5000;
+    unsigned ping = 0;
+    while (!h.failed) {
+        h.now = remote_wake_at(h.r);
+        assert_true(h.now <= by);
+        remote_tick(h.r, h.now);
+        if (!h.failed)
+            host_pong(&h, ++ping);
+    }
+    assert_int_equal(h.now, by);
+    assert_failed(&h, PROBLEM_AGENT_PROTOCOL, PHASE_RUN);
+    assert_int_equal(h.last_end.status, REMOTE_LOST);
+    host_fini(&h);
+}
+
 /* ---- goodbye ------------------------------------------------------------------------------- */
 
 /* In every state: one last word, within the bound, whether or not the host obeys. */
@@ -1077,6 +1110,7 @@ int main(void)
         cmocka_unit_test(test_an_agent_that_died_is_started_once_more),
         cmocka_unit_test(test_one_that_lived_long_may_die_again),
         cmocka_unit_test(test_cancel_has_an_end),
+        cmocka_unit_test(test_a_request_has_a_bound),
         cmocka_unit_test(test_close_in_every_state),
         cmocka_unit_test(test_close_from_a_callback),
         cmocka_unit_test(test_plain_sh_brings_samples),

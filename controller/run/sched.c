@@ -338,7 +338,7 @@ static uint64_t backoff(struct sched *s, const struct target *t, const struct ou
 }
 
 /* A server that turned us away because it is busy has not failed: that counts as no attempt, and
- * only the bound ends it. */
+ * only the bound ends it. Accounts are locked for a wrong password: it is never tried again. */
 static bool wants_retry(const struct sched *s, const struct target *t, const struct outcome *o)
 {
     if (o->problem == PROBLEM_NONE || t->cancelled || s->opts.retries == 0 ||
@@ -347,10 +347,8 @@ static bool wants_retry(const struct sched *s, const struct target *t, const str
         return false;
     if (t->trial && is_suspect(o)) /* twice, and now alone: it is the one */
         return false;
-    if (o->problem == PROBLEM_BECOME_WRONG_PASSWORD) /* accounts are locked for less */
-        return false;
     bool fast = !o->sent && problem_retry(o->problem) == RETRY_FAST;
-    return fast || in_retry_on(s, o);
+    return fast || (o->problem != PROBLEM_BECOME_WRONG_PASSWORD && in_retry_on(s, o));
 }
 
 /* What was sent has had its connection: a retry of it gets the whole bound again. Otherwise all

@@ -108,17 +108,18 @@ static bool is_the_one(const struct remote *r, const struct remote_hello *h)
     return false;
 }
 
-static enum rc send_welcome(struct remote *r, unsigned version)
+enum rc frames_send_number(struct remote *r, enum agent_frame type, uint64_t id, const char *key,
+                           uint64_t value)
 {
     struct buf b;
     struct wire_out w;
     size_t mark;
     buf_init(&b, 64);
-    enum rc rc = frame_begin(&b, AGENT_WELCOME, 0, &mark);
+    enum rc rc = frame_begin(&b, (uint8_t)type, id, &mark);
     if (rc == RC_OK) {
         wire_out_init(&w, &b);
         wire_put_map(&w, 1);
-        wire_put_u64(&w, "version", version);
+        wire_put_u64(&w, key, value);
         rc = wire_out_end(&w);
     }
     if (rc == RC_OK)
@@ -131,7 +132,7 @@ static enum rc send_welcome(struct remote *r, unsigned version)
 
 static void become_ready(struct remote *r, struct remote_hello *h)
 {
-    if (send_welcome(r, h->version) != RC_OK) {
+    if (frames_send_number(r, AGENT_WELCOME, 0, "version", h->version) != RC_OK) {
         state_nomem(r);
         return;
     }

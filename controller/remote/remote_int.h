@@ -104,6 +104,9 @@ void noise_text(const struct remote *r, char *dst, size_t cap);
 void frames_output(struct remote *r, const uint8_t *p, size_t n);
 void frames_ended(struct remote *r, const struct outcome *o);
 enum rc frames_send(struct remote *r, struct buf *b); /* empties b */
+/* A frame whose map is one number. */
+enum rc frames_send_number(struct remote *r, enum agent_frame type, uint64_t id, const char *key,
+                           uint64_t value);
 enum rc ping_send(struct remote *r);
 
 /* remote_request.c */

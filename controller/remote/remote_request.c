@@ -201,27 +201,6 @@ void remote_consumed(struct remote *r, uint64_t now_ms, uint64_t id, size_t n)
     buf_fini(&b);
 }
 
-static enum rc send_cancel(struct remote *r, uint64_t id, uint64_t grace_ms)
-{
-    struct buf b;
-    struct wire_out w;
-    size_t mark;
-    buf_init(&b, 64);
-    enum rc rc = frame_begin(&b, AGENT_CANCEL, id, &mark);
-    if (rc == RC_OK) {
-        wire_out_init(&w, &b);
-        wire_put_map(&w, 1);
-        wire_put_u64(&w, "grace_ms", grace_ms);
-        rc = wire_out_end(&w);
-    }
-    if (rc == RC_OK)
-        rc = frame_end(&b, mark);
-    if (rc == RC_OK)
-        rc = frames_send(r, &b);
-    buf_fini(&b);
-    return rc;
-}
-
 void remote_cancel(struct remote *r, uint64_t now_ms, uint64_t id, uint64_t grace_ms)
 {
     struct request *q = request_find(r, id);
@@ -235,7 +214,7 @@ void remote_cancel(struct remote *r, uint64_t now_ms, uint64_t id, uint64_t grac
     /* Not sent for want of memory: the request then has no END, and the link ends with it. */
     q->end_by = r->now + grace_ms + REMOTE_CANCEL_MS;
     if (r->state == S_READY)
-        (void)send_cancel(r, id, grace_ms);
+        (void)frames_send_number(r, AGENT_CANCEL, id, "grace_ms", grace_ms);
 }
 
 enum problem remote_end_problem(const struct remote_end *end)

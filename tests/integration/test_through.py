@@ -169,10 +169,12 @@ class Commands(ThroughCase):
         job = self.pid('job')
         r = self.finish(p)
         run = json.loads(r.raw)['run_id']
-        p = subprocess.Popen([MUSTER, 'attach', '-o', 'json', run], env=self.env, stdin=subprocess.DEVNULL,
+        told = self.mark('told')
+        p = subprocess.Popen([MUSTER, 'attach', '-o', 'json', '--capture', told, run], env=self.env, stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
         self.addCleanup(self._end, p)
-        self.wait_for(lambda: agents_below(self.web[0].process.pid), 'the attached agent')
+        heard = os.path.join(told, 'web1.stdout')
+        self.wait_for(lambda: os.path.exists(heard) and os.path.getsize(heard) > 300000, 'what the job has printed')
         for sig in (signal.SIGSTOP, signal.SIGKILL):
             for x in below(self.web[0].process.pid):
                 x.kill(sig)

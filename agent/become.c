@@ -262,6 +262,7 @@ static void answer(struct become *b, int tty)
     ssize_t n = write(tty, b->secret, b->secret_len + 1);
     bool whole = n == (ssize_t)b->secret_len + 1;
     become_fini(b);
+    b->answered = true;
     if (whole)
         b->state = BECOME_ANSWERED;
     else

@@ -43,6 +43,7 @@ struct become {
     uint8_t *secret; /* its page, or NULL */
     size_t secret_len;
     bool have_secret;
+    bool answered; /* it was typed, whatever came of it */
     unsigned prompts;
     char said[BECOME_TEXT], note[BECOME_TEXT]; /* the last of the terminal, and of standard error */
     size_t n_said, n_note;

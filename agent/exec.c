@@ -221,9 +221,11 @@ static void put_started(struct exec *x, struct buf *map)
 {
     struct wire_out w;
     wire_out_init(&w, map);
-    wire_put_map(&w, 2);
+    wire_put_map(&w, 2u + x->r.become);
     wire_put_str(&w, "state", "started");
     wire_put_u64(&w, "pid", x->pid);
+    if (x->r.become)
+        wire_put_bool(&w, "password", x->b.answered);
 }
 
 static void say_started(struct exec *x, uint64_t now_ms)

@@ -30,17 +30,18 @@ enum {
 struct run_host {
     struct attempt *a;
     struct remote *remote;
-    struct root *root; /* with plan->agent->become: who is asked, through remote */
-    struct buf queue;  /* for the agent, not yet with the worker */
-    bool duplex;       /* the present command reads what we send */
-    bool running;      /* a command runs, or was ordered; false: the job is idle */
-    bool started;      /* the worker has the job */
-    bool sent;         /* its first command has gone out: the machine's clocks run */
-    bool over;         /* closed or failed was heard: the job is to end */
-    bool ends_input;   /* once the queue is empty */
-    bool asked;        /* a request was made */
-    bool ended;        /* a command has ended, and the connection was still there */
-    bool judged;       /* verdict is the outcome, whatever becomes of the connection */
+    struct root *root;       /* with plan->agent->become: who is asked, through remote */
+    const char *root_digest; /* of the file for root, or NULL; the run's */
+    struct buf queue;        /* for the agent, not yet with the worker */
+    bool duplex;             /* the present command reads what we send */
+    bool running;            /* a command runs, or was ordered; false: the job is idle */
+    bool started;            /* the worker has the job */
+    bool sent;               /* its first command has gone out: the machine's clocks run */
+    bool over;               /* closed or failed was heard: the job is to end */
+    bool ends_input;         /* once the queue is empty */
+    bool asked;              /* a request was made */
+    bool ended;              /* a command has ended, and the connection was still there */
+    bool judged;             /* verdict is the outcome, whatever becomes of the connection */
     struct outcome verdict;
     struct session_command first; /* what remote_start ordered; the text is ours */
 };
@@ -213,6 +214,25 @@ static const struct root_ops root_ops = {.ready = plan_ready,
                                          .end = plan_end,
                                          .over = root_over};
 
+/* The file that root may run is the one that we would send there, whoever carries it. */
+static const char *find_digest(const struct run *run, const struct remote_hello *hello)
+{
+    for (size_t i = 0; i < run->blob_count; i++)
+        if (strcmp(run->blobs[i].arch, hello->arch) == 0)
+            return run->blobs[i].sha256;
+    return NULL;
+}
+
+static void root_go(struct attempt *a, const struct outcome *refused)
+{
+    struct run_host *h = a->host;
+    struct outcome why;
+    if (refused != NULL)
+        root_over(h, refused);
+    else if (root_start(&h->root, a, h->remote, h->root_digest, &root_ops, h, &why) != RC_OK)
+        root_over(h, &why);
+}
+
 /* The login's own agent is there. One that died and came again does not ask sudo a second time. */
 static void on_ready(void *user, const struct remote_hello *hello)
 {
@@ -228,18 +248,21 @@ static void on_ready(void *user, const struct remote_hello *hello)
         why.problem = PROBLEM_AGENT_DIED;
         why.phase = PHASE_RUN;
         root_over(h, &why);
-    } else if (root_start(&h->root, h->a, h->remote, hello, &root_ops, h, &why) != RC_OK) {
-        root_over(h, &why);
+    } else {
+        h->root_digest = find_digest(run_of(h), hello);
+        become_ask(h->a, root_go);
     }
 }
 
 static void on_reply(void *user, uint64_t id, const void *map, size_t n)
 {
     struct run_host *h = user;
-    if (h->root == NULL)
+    if (h->root == NULL) {
         plan_reply(user, id, map, n);
-    else /* "started" of the transport */
-        remote_consumed(h->remote, clock_ms(), id, n);
+        return;
+    }
+    become_started(h->a, map, n); /* of the transport */
+    remote_consumed(h->remote, clock_ms(), id, n);
 }
 
 static void on_data(void *user, uint64_t id, uint8_t stream, const void *p, size_t n)

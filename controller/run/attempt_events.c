@@ -159,6 +159,7 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
         a->used_ms += clock_ms() - a->step_ms;
     a->job = 0;
     password_job_ended(a, &result->outcome);
+    become_job_ended(a);
     place_leave(r, a->target);
     if (a->retry_types != NULL && !a->reshaken && !a->cancelled && attempt_budget_left(a) > 0 &&
         result->outcome.problem == PROBLEM_HOST_KEY_CHANGED) {

@@ -171,15 +171,6 @@ static const struct remote_ops remote_ops = {.exec = do_exec,
                                              .failed = on_failed,
                                              .closed = on_closed};
 
-/* The file that root may run is the one that we would send there, whoever carries it. */
-static const char *find_digest(const struct run *run, const struct remote_hello *hello)
-{
-    for (size_t i = 0; i < run->blob_count; i++)
-        if (strcmp(run->blobs[i].arch, hello->arch) == 0)
-            return run->blobs[i].sha256;
-    return NULL;
-}
-
 static enum rc refuse(struct outcome *why, enum problem p, enum phase phase, const char *text)
 {
     outcome_init(why);
@@ -198,15 +189,9 @@ static enum rc begin(struct root *r)
     return rc == RC_OK ? remote_start(r->inner, clock_ms(), NULL) : rc;
 }
 
-enum rc root_start(struct root **out, struct attempt *a, struct remote *outer,
-                   const struct remote_hello *hello, const struct root_ops *ops, void *user,
-                   struct outcome *why)
+enum rc root_start(struct root **out, struct attempt *a, struct remote *outer, const char *digest,
+                   const struct root_ops *ops, void *user, struct outcome *why)
 {
-    const char *digest = find_digest(a->run, hello);
-    if (attempt_target(a)->become_password != 0 && !secrets_may_send(a->unproven))
-        return refuse(why, PROBLEM_AUTH_UNPROVEN, PHASE_BECOME,
-                      "the password for sudo goes to no host whose key was not known before this "
-                      "run");
     if (digest == NULL)
         return refuse(why, PROBLEM_AGENT_NO_BINARY, PHASE_BECOME,
                       "no agent of ours for root to run there");
@@ -267,6 +252,7 @@ bool root_end(struct root *r, uint64_t id, const struct remote_end *end)
     o.problem = remote_end_problem(end);
     o.phase = PHASE_BECOME;
     snprintf(o.detail, sizeof o.detail, "%s", end->detail);
+    become_ended(r->a, o.problem);
     bool before = strncmp(problem_name(o.problem), "become-", 7) == 0 ||
                   o.problem == PROBLEM_AGENT_REFUSED || o.problem == PROBLEM_AUTH_UNPROVEN;
     if (before)

@@ -19,11 +19,11 @@ struct root_ops { /* called as those of struct remote_ops, with the same rules *
     void (*over)(void *user, const struct outcome *why);
 };
 
-/* `outer`: the login's agent, which is ready and said `hello`. `a` says whose password, if any.
- * From inside `ready` of outer. RC_OK; otherwise *why, and nothing has begun. */
-enum rc root_start(struct root **out, struct attempt *a, struct remote *outer,
-                   const struct remote_hello *hello, const struct root_ops *ops, void *user,
-                   struct outcome *why);
+/* `outer`: the login's agent, which is ready. `a` says whose password, if any; it may be sent now
+ * (become_ask). `digest`: of the file that root may run, or NULL: we have none for that host.
+ * RC_OK; otherwise *why, and nothing has begun. */
+enum rc root_start(struct root **out, struct attempt *a, struct remote *outer, const char *digest,
+                   const struct root_ops *ops, void *user, struct outcome *why);
 void root_free(struct root *r); /* not from inside its callbacks; NULL is fine */
 
 /* The second machine: requests go to it. */

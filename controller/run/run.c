@@ -399,6 +399,8 @@ static enum rc open_parts(struct run *r, struct err *e)
     if (rc == RC_OK)
         rc = proof_new(&r->proof, PROOF_AT_ONCE, s.breaker, e);
     if (rc == RC_OK)
+        rc = proof_new(&r->become_proof, PROOF_AT_ONCE, s.breaker, e);
+    if (rc == RC_OK)
         rc = open_handles(r, e);
     if (rc == RC_OK)
         rc = trust_new(&r->trust, r->options, &r->loop, attempt_on_trust, r, e);
@@ -478,6 +480,7 @@ static void free_parts(struct run *r)
     gate_free(r->gate);
     links_free(r);
     proof_free(r->proof);
+    proof_free(r->become_proof);
     signing_free(r);
     pool_free(r->pool);
     mem_free(r->events);

@@ -78,7 +78,10 @@ struct attempt {
     uint64_t request;            /* through.c: its request of the agent; 0: not yet made */
     size_t fed;                  /* of the run's input */
     bool fed_all;
-    struct run_host *host;      /* with plan->agent, while a worker has its job */
+    struct run_host *host; /* with plan->agent, while a worker has its job */
+    bool become_out;       /* it has its password for sudo, and nobody knows whether it is right */
+    bool become_spent;     /* a job ended so; kept from one attempt to the next */
+    void (*become_go)(struct attempt *a, const struct outcome *refused); /* who waits in become.c */
     struct mask_stream held[2]; /* output that may be the beginning of a secret */
 };
 
@@ -106,10 +109,11 @@ struct run {
 
     struct sched *sched;
     struct gate *gate;
-    struct links *links; /* NULL: no bastions */
-    uint64_t wake_at;    /* when the timer fires */
-    uint64_t sched_wake; /* when the scheduler wants to be called */
-    struct proof *proof; /* of passwords */
+    struct links *links;        /* NULL: no bastions */
+    uint64_t wake_at;           /* when the timer fires */
+    uint64_t sched_wake;        /* when the scheduler wants to be called */
+    struct proof *proof;        /* of passwords */
+    struct proof *become_proof; /* of those for sudo */
     struct pool *pool;
     struct openssh *openssh; /* made for the first host that needs it; NULL until then */
     struct resolver *resolver;
@@ -284,6 +288,15 @@ void password_authenticated(struct attempt *a);
 void password_job_ended(struct attempt *a, const struct outcome *o);
 void password_settle(const struct attempt *a,
                      struct outcome *o); /* the attempt's end in our words */
+
+/* become.c: the password for sudo, if the host has one. Of attempts with `host` set. */
+/* Calls `go`, before it returns or later, once: refused NULL: send it now (or there is none), else
+ * the end of the attempt. Never, when the job ends before. */
+void become_ask(struct attempt *a, void (*go)(struct attempt *a, const struct outcome *refused));
+/* The agent's REPLY `started` to what the password went with: sudo let us. */
+void become_started(struct attempt *a, const void *map, size_t n);
+void become_ended(struct attempt *a, enum problem p); /* its END; nothing after become_started */
+void become_job_ended(struct attempt *a);             /* before anything else is made of its end */
 
 /* Goes on with one that waited in line (ATTEMPT_GATED) for more than its server's gate. */
 void attempt_go_on(struct attempt *a);

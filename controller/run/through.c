@@ -135,11 +135,6 @@ static void begin(const struct through *t, struct run_host *h, struct attempt *a
     struct err e = {0};
     struct buf map;
     bool password = t->become != NULL && attempt_target(a)->become_password != 0;
-    if (password && !secrets_may_send(a->unproven)) {
-        finish(h, PROBLEM_AUTH_UNPROVEN, PHASE_BECOME,
-               "the password for sudo goes to no host whose key was not known before this run");
-        return;
-    }
     buf_init(&map, MAP_MAX);
     enum rc rc =
         t->kind == THROUGH_ATTACH ? attach_request(t, a, &map) : exec_request(t, a, &map, &e);
@@ -154,6 +149,14 @@ static void begin(const struct through *t, struct run_host *h, struct attempt *a
         watch(t, h, a);
     if (rc == RC_OK && t->kind != THROUGH_ATTACH)
         feed(h, a);
+}
+
+static void go(struct attempt *a, const struct outcome *refused)
+{
+    if (refused != NULL)
+        run_host_finish(a->host, refused);
+    else
+        begin(a->run->plan->agent->user, a->host, a);
 }
 
 static bool offers(const struct remote_hello *hello, const char *op)
@@ -177,6 +180,8 @@ static void on_ready(void *user, uint32_t target, struct run_host *h,
     else if (!offers(hello, t->kind == THROUGH_ATTACH ? "attach" : "exec"))
         finish(h, PROBLEM_AGENT_REFUSED, PHASE_REQUEST,
                "the agent there may not run commands (its role allows stats only)");
+    else if (t->become != NULL && t->kind != THROUGH_ATTACH)
+        become_ask(a, go);
     else
         begin(t, h, a);
 }
@@ -184,7 +189,9 @@ static void on_ready(void *user, uint32_t target, struct run_host *h,
 static void on_reply(void *user, uint32_t target, struct run_host *h, uint64_t id, const void *map,
                      size_t n)
 {
-    (void)user, (void)target, (void)map; /* "started": END or DATA says all that is shown */
+    (void)user, (void)target; /* "started": END or DATA says all that is shown */
+    if (id == run_host_attempt(h)->request)
+        become_started(run_host_attempt(h), map, n);
     run_host_consumed(h, id, n);
 }
 
@@ -258,6 +265,7 @@ static void on_end(void *user, uint32_t target, struct run_host *h, uint64_t id,
         return;
     outcome_init(&o);
     o.problem = remote_end_problem(end);
+    become_ended(run_host_attempt(h), o.problem);
     o.phase = PHASE_RUN;
     o.sent = true;
     snprintf(o.detail, sizeof o.detail, "%s", end->detail);

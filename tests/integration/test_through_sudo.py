@@ -7,6 +7,7 @@ import hashlib
 import os
 import pwd
 import random
+import re
 import secrets
 import shutil
 import signal
@@ -77,7 +78,7 @@ class Become(ThroughCase):
 
     def with_password(self, password, *args, **more):
         """The password from the inventory's variables."""
-        self.f.write(variables={'web': {'ansible_become_password': password}})
+        self.f.write(variables={'all': {'ansible_become_password': password}})
         self.addCleanup(self.f.write)
         r = self.run_on(self.f, '--become', *args, **more)
         self.assertNotIn(self.password, r.out + r.err)
@@ -146,6 +147,37 @@ class Become(ThroughCase):
         r = self.with_password('wrong', 'web', '--', 'true')
         self.assertEqual({h['problem'] for h in r.hosts().values()} - {'become-wrong-password'}, set(), r)
         self.assertFalse(os.path.exists(self.mark('x')))
+
+    def test_few_before_it_was_right_once(self):
+        """A typing error must not lock the account of a whole fleet; once right, nobody waits."""
+        self.rule(self.ALL)
+        many = self.f.sshd('many', 40, system=True)
+        for h in many:
+            h.user = self.user
+        try:
+            r = self.with_password('wrong', '--yes', 'many', '--', 'true')
+            self.assertEqual(set(r.statuses().values()) - {'not-started'}, {'auth-failed'}, r)
+            self.assertEqual({h['problem'] for h in r.hosts().values() if h['status'] == 'auth-failed'},
+                             {'become-wrong-password'}, r)
+            barred = [h for h in r.hosts().values()
+                      if re.search('sudo was not sent: 2[0-7] hosts have refused it', h.get('detail', ''))]
+            self.assertGreater(len(barred), 0, r)
+            self.assertEqual({(h['sent'], h['phase']) for h in barred}, {(False, 'become')}, r)
+            self.assertGreaterEqual(self.wrong_attempts(), 20)
+            self.assertLessEqual(self.wrong_attempts(), 27)
+            # Each waits for all: there are never 40 at once where only an end counts as "right".
+            self.rule(self.ALL)
+            r = self.with_password(self.password, '-f', '40', '--yes', 'many', '--',
+                                   f'echo >>{self.mark("here")}; while [ $(wc -l <{self.mark("here")}) -lt 40 ]; do sleep 0.1; done')
+            self.assertEqual(set(r.statuses().values()), {'ok'}, r)
+            # sudo that never asks proves nothing of the password: nobody waits, nobody is refused.
+            self.rule(self.NOPASSWD)
+            r = self.with_password('wrong', '--yes', 'many', '--', 'id -u')
+            self.assertEqual({h['stdout'] for h in r.hosts().values()}, {'0\n'}, r)
+        finally:
+            for h in many:
+                self.f.hosts.remove(h)
+            self.f.write()
 
     def test_told_apart(self):
         self.rule(self.ALL)

@@ -112,8 +112,10 @@ static void test_answered(void **state)
     says(&p, "We trust you ... lecture\n[", "] ");
     assert_int_equal(p.b.state, BECOME_ASKED);
     become_secret(&p.b, "sesame", 6);
+    assert_false(p.b.answered);
     become_tty(&p.b, p.master);
     assert_int_equal(p.b.state, BECOME_ANSWERED);
+    assert_true(p.b.answered);
     assert_null(p.b.secret);
     hears(&p, "sesame\n");
     says(&p, "\nSorry, try again.\n[sudo: ", "] Password: ");

@@ -192,8 +192,11 @@ enum rc wire_validate(const void *p, size_t n, struct err *e)
 enum rc wire_open(struct wire_map *m, const void *p, size_t n, struct err *e)
 {
     enum rc rc = wire_validate(p, n, e);
-    if (rc != RC_OK)
-        return rc;
+    return rc == RC_OK ? wire_open_valid(m, p, n, e) : rc;
+}
+
+enum rc wire_open_valid(struct wire_map *m, const void *p, size_t n, struct err *e)
+{
     /* A value of a few bytes becomes an object of 24, a member of a map one of 48. */
     size_t chunk = n < ZONE_LEAST / 6 ? ZONE_LEAST : n < ZONE_MOST / 6 ? n * 6 : ZONE_MOST;
     if (!msgpack_zone_init(&m->zone, chunk))

@@ -27,6 +27,9 @@ struct wire_map {
     msgpack_object root;
 };
 enum rc wire_open(struct wire_map *m, const void *p, size_t n, struct err *e);
+/* The same of bytes that wire_validate has accepted, and only of those: msgpack-c allocates what
+ * headers claim. */
+enum rc wire_open_valid(struct wire_map *m, const void *p, size_t n, struct err *e);
 void wire_close(struct wire_map *m);
 
 size_t wire_count(const struct wire_map *m); /* members, nil ones included */

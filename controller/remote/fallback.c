@@ -229,6 +229,8 @@ enum rc fallback_sample(const void *text, size_t n, const char *nonce, uint32_t 
     wire_out_init(&w, out);
     put_sample(&o, mono, which, seq, skipped, &w);
     enum rc rc = wire_out_end(&w);
+    if (rc == RC_OK) /* names are the host's: the same one twice is no map */
+        rc = wire_validate(out->data + before, out->len - before, e);
     if (rc != RC_OK)
         out->len = before;
     return rc == RC_NOMEM ? err_nomem(e) : rc;

@@ -112,7 +112,8 @@ struct remote_ops {
 
     /* Requests may be made. Comes again when an agent that died was started anew. */
     void (*ready)(void *user, const struct remote_hello *h);
-    /* A REPLY's map and DATA. Their n bytes are to be given back with remote_consumed. */
+    /* A REPLY's map, which wire_validate has accepted, and DATA. Their n bytes are to be given back
+     * with remote_consumed. */
     void (*reply)(void *user, uint64_t id, const void *map, size_t n);
     void (*data)(void *user, uint64_t id, uint8_t stream, const void *p, size_t n);
     /* A request for which remote_input took less than was offered takes more now. */

@@ -212,15 +212,14 @@ static bool is_again(const struct decode *d)
         return false;
     const char *text = sample_text(d->s, key, d->kept);
     uint64_t n = 0, m = 0;
-    bool number = sample_u64(d->s, key, d->kept, &n);
-    for (uint32_t r = 0; r < d->kept; r++) {
+    bool number = sample_u64(d->s, key, d->kept, &n), again = text == NULL && !number;
+    for (uint32_t r = 0; text != NULL && !again && r < d->kept; r++) {
         const char *other = sample_text(d->s, key, r);
-        if (text != NULL && other != NULL && strcmp(text, other) == 0)
-            return true;
-        if (number && sample_u64(d->s, key, r, &m) && m == n)
-            return true;
+        again = other != NULL && strcmp(text, other) == 0;
     }
-    return text == NULL && !number; /* a row of nothing */
+    for (uint32_t r = 0; number && !again && r < d->kept; r++)
+        again = sample_u64(d->s, key, r, &m) && m == n;
+    return again; /* or a row of nothing */
 }
 
 /* Keeps the row that was just decoded, or takes it back. */
@@ -240,6 +239,13 @@ static void settle_row(struct decode *d, size_t texts_before)
     d->full = false;
 }
 
+/* The first character decides nearly always: this is asked for each column and each figure. */
+static bool is_text(const msgpack_object_str *s, const char *text)
+{
+    return s->size > 0 && s->ptr[0] == text[0] && strlen(text) == s->size &&
+           memcmp(text, s->ptr, s->size) == 0;
+}
+
 static enum rc read_columns(struct decode *d, const msgpack_object *cols,
                             enum figure columns[COLUMNS_MOST], uint32_t *count)
 {
@@ -254,8 +260,7 @@ static enum rc read_columns(struct decode *d, const msgpack_object *cols,
             return bad(d, "cols", "holds something that is not a name");
         for (uint32_t f = def->first; f < (uint32_t)def->first + def->count; f++) {
             const char *wire = figure_defs[f].wire;
-            if (wire == NULL || strlen(wire) != o->via.str.size ||
-                memcmp(wire, o->via.str.ptr, o->via.str.size) != 0)
+            if (wire == NULL || !is_text(&o->via.str, wire))
                 continue;
             for (uint32_t j = 0; j < i; j++)
                 if (columns[j] == f)
@@ -469,7 +474,7 @@ enum rc sample_decode(struct sample *s, const void *p, size_t n, uint32_t kinds,
     struct wire_map m;
     if (kinds & 1u << KIND_CPU)
         kinds |= 1u << KIND_FREQ;
-    enum rc rc = wire_open(&m, p, n, e);
+    enum rc rc = wire_open_valid(&m, p, n, e);
     if (rc != RC_OK)
         return rc;
     rc = buf_putc(&s->texts, '\0') == RC_OK ? take_all(s, &m, kinds, e) : err_nomem(e);

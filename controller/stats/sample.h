@@ -72,8 +72,9 @@ struct sample {
 void sample_init(struct sample *s);
 void sample_fini(struct sample *s); /* as after init */
 
-/* *s is as after sample_init. kinds: bit per enum figure_kind whose rows are kept (the host's line
- * always is). RC_OK; RC_PROTO with section, column and row; RC_NOMEM. *s is as before on failure.
+/* p: what wire_validate has accepted, as the map of a REPLY. *s is as after sample_init. kinds: bit
+ * per enum figure_kind whose rows are kept (the host's line always is). RC_OK; RC_PROTO with
+ * section, column and row; RC_NOMEM. *s is as before on failure.
  */
 enum rc sample_decode(struct sample *s, const void *p, size_t n, uint32_t kinds, struct err *e);
 

@@ -48,8 +48,9 @@ enum rc stats_open(struct stats *s, const struct sink *results, const struct sin
 void stats_plain(struct stats *s, uint32_t target, bool plain, enum problem problem,
                  const char *detail);
 
-/* One REPLY. RC_OK; RC_PROTO: the host breaks the rules of samples, sent more than it was asked
- * for, or its clock went back; e->msg is for its outcome. RC_NOMEM. What came before stays. */
+/* One REPLY's map, as remote_ops.reply has it. RC_OK; RC_PROTO: the host breaks the rules of
+ * samples, sent more than it was asked for, or its clock went back; e->msg is for its outcome.
+ * RC_NOMEM. What came before stays. */
 enum rc stats_take(struct stats *s, uint32_t target, const void *sample, size_t n, uint64_t now_ms,
                    struct err *e);
 

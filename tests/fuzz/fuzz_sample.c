@@ -11,6 +11,7 @@
 #include "common/str.h"
 #include "controller/stats/rates.h"
 #include "controller/stats/stats.h"
+#include "proto/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -125,6 +126,8 @@ static void show(const uint8_t *data, size_t size, enum output_mode mode, const 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    if (wire_validate(data, size, NULL) != RC_OK) /* ends with the agent's machine: fuzz_remote */
+        return 0;
     work_out(data, size);
     show(data, size, OUTPUT_JSON, NULL);
     show(data, size, OUTPUT_PROMETHEUS, NULL);

@@ -163,10 +163,11 @@ static enum rc open_output(struct view *v, struct options *o, const char *hint, 
 {
     struct sink out = {.write = write_to, .flush = flush_to, .user = stdout},
                 info = {.write = write_to, .user = stderr};
+    bool no_retry = json_is_null(json_object_get(v->start, "replay")); /* figures, an attach */
     struct output_run about = {
         .run_id = v->run->id,
         .command = text_of(v->start, "command"),
-        .retry_hint = v->run->alive ? NULL : hint,
+        .retry_hint = v->run->alive || no_retry ? NULL : hint,
         .hosts = v->list,
         .host_count = v->run->host_count,
         .started_wall_us = render_time(text_of(v->start, "started")),

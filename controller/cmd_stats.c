@@ -138,6 +138,11 @@ static uint64_t bound(const struct options *o)
     return o->timeout_ms > 0 ? o->timeout_ms + pause : 0;
 }
 
+static bool on_enough(void *user, uint32_t target)
+{
+    return stats_has_answered(((struct work *)user)->stats, target);
+}
+
 static enum rc execute(struct work *w, struct pool *pool, int *code, struct err *e)
 {
     struct run_query query = {.request = &w->request,
@@ -149,6 +154,9 @@ static enum rc execute(struct work *w, struct pool *pool, int *code, struct err 
                               .ended = on_ended,
                               .tick = on_tick,
                               .report = on_report};
+    const struct options *o = w->plan.options;
+    if (o->stats.interval_ms > 0 && o->stats.samples == 0)
+        query.enough = on_enough;
     struct run_agent agent;
     plan_agent(&w->plan, &agent);
     run_query_init(&query, &agent);

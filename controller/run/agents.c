@@ -486,8 +486,9 @@ bool agents_cancel(struct attempt *a, enum problem why)
     if (h == NULL || !a->sent)
         return false;
     struct outcome o;
+    bool enough = agent_of(h)->endless && agent_of(h)->enough(agent_of(h)->user, a->target);
     outcome_init(&o);
-    o.problem = why;
+    o.problem = enough && why == PROBLEM_CANCELLED ? PROBLEM_NONE : why;
     o.phase = PHASE_RUN;
     judge(h, &o);
     if (agent_of(h)->cancel == NULL || !agent_of(h)->cancel(agent_of(h)->user, a->target, h))

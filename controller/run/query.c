@@ -65,6 +65,12 @@ static void on_end(void *user, uint32_t target, struct run_host *h, uint64_t id,
         finish(h, remote_end_problem(end), PHASE_RUN, end->detail);
 }
 
+static bool on_enough(void *user, uint32_t target)
+{
+    const struct run_query *q = user;
+    return q->enough(q->user, target);
+}
+
 static void on_ended(void *user, uint32_t target, const struct outcome *o, const char *address)
 {
     struct run_query *q = user;
@@ -98,6 +104,8 @@ void run_query_init(struct run_query *q, struct run_agent *agent)
     q->done = false;
     agent->user = q;
     agent->calm = true;
+    agent->endless = q->enough != NULL;
+    agent->enough = on_enough;
     agent->open = on_open;
     agent->ready = on_ready;
     agent->reply = on_reply;

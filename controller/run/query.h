@@ -29,6 +29,9 @@ struct run_query {             /* borrowed for the length of run_execute */
     uint64_t (*tick)(void *user, uint64_t now_ms, bool *done);
     /* All have ended, the loop is gone: the last results, before the summary. */
     void (*report)(void *user, uint64_t now_ms);
+    /* Not NULL: nothing but Ctrl-C ends the run. Whether the host has done what it can: it is ok
+     * then, not cancelled. */
+    bool (*enough)(void *user, uint32_t target);
     uint64_t next_ms; /* of tick */
     bool done;
 };

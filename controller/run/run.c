@@ -434,6 +434,17 @@ static enum rc open_parts(struct run *r, struct err *e)
     return rc;
 }
 
+/* Ctrl-C is the one end of what has no other: nobody was interrupted, unless somebody was. */
+static bool is_interrupted(struct run *r, const uint32_t counts[STATUS_COUNT])
+{
+    const struct run_agent *agent = r->plan->agent;
+    if (r->interrupts != 1 || agent == NULL || !agent->endless || counts[STATUS_CANCELLED] > 0 ||
+        counts[STATUS_NOT_STARTED] > 0)
+        return r->interrupts > 0;
+    r->end.stopped = PROBLEM_NONE;
+    return false;
+}
+
 /* The record's end is written before the results are shown: a reader that goes away in the middle
  * of them does not make the account untrue. */
 static void conclude(struct run *r)
@@ -441,8 +452,8 @@ static void conclude(struct run *r)
     uint32_t counts[STATUS_COUNT];
     struct err e = {0};
     r->end.duration_ms = clock_ms() - r->started_ms;
-    r->end.interrupted = r->interrupts > 0;
     output_counts(r->output, counts);
+    r->end.interrupted = is_interrupted(r, counts);
     r->exit_code = output_exit_code(r->output, &r->end);
     if (outdir_close(r->outdir, &e) != RC_OK) {
         log_error("%s", e.msg);

@@ -51,7 +51,8 @@ struct run_agent {
     const char *become; /* as this user: what is asked goes to an agent of theirs; NULL: to ours */
     bool commands;      /* what it does are commands: shown and recorded as such */
     bool only_looks;    /* and of those, none that a retry could repeat */
-    bool calm; /* once all that run are ready, a reply may be looked at some milliseconds late */
+    bool endless; /* only Ctrl-C ends it: that is no interruption of hosts that did `enough` */
+    bool calm;    /* once all that run are ready, a reply may be looked at some milliseconds late */
     void *user;
     /* Once, before the first host: where results and words for people go, until report has
      * returned. A failure ends the run. May be NULL. */
@@ -72,6 +73,8 @@ struct run_agent {
     /* The run is cancelled. true: what was asked for is being ended, and run_host_finish follows;
      * false, or NULL: the conversation is ended as it is. */
     bool (*cancel)(void *user, uint32_t target, struct run_host *h);
+    /* With `endless`: the host has done what it can, and is ok when the run is ended. */
+    bool (*enough)(void *user, uint32_t target);
     void (*ended)(void *user, uint32_t target, const struct outcome *o, const char *address);
     void (*beat)(void *user, struct run *r, uint64_t now_ms); /* ten a second; may be NULL */
     /* All have ended, the loop is gone: before the summary. May be NULL. */

@@ -260,6 +260,12 @@ uint32_t stats_answered(const struct stats *s)
     return s->ready;
 }
 
+bool stats_has_answered(const struct stats *s, uint32_t target)
+{
+    must(target < s->about.count);
+    return s->hosts[target].ready;
+}
+
 void stats_coverage(const struct stats *s, uint32_t fresh, struct text *t)
 {
     char n[NUM_TEXT], all[NUM_TEXT];

@@ -69,6 +69,7 @@ void stats_report(struct stats *s, uint64_t now_ms);
 
 /* Hosts with figures: at least one sample, and two where rates were asked for. */
 uint32_t stats_answered(const struct stats *s);
+bool stats_has_answered(const struct stats *s, uint32_t target);
 /* Bytes held for all hosts, for tests of the bound. */
 size_t stats_memory(const struct stats *s);
 

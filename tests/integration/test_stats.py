@@ -178,10 +178,33 @@ class Forms(StatsCase):
         self.assertEqual(len(agents), 3, agents)
         os.kill(p.pid, signal.SIGINT)
         r = self.finish(p)
-        self.assertIn(r.code, (0, 130), r)
+        self.assertEqual(r.code, 0, r)
         self.assertEqual(json.loads(r.out.splitlines()[-1])['type'], 'summary', r)
         for a in agents:
             self.assertTrue(a.wait(60), a)
+        told = self.muster('show', 'last')
+        self.assertRegex(told.out, 'ended +exit code 0')
+        self.assertIn('3 ok', told.out + told.err)
+        self.assertNotIn('retry', told.out + told.err)
+
+    def test_interrupted_early(self):
+        """While a host has not answered, or before the rounds that were asked for: that is an interruption."""
+        self.f.peer('hole', 'silent')
+        self.addCleanup(self.forget, 'hole1')
+        self.f.write()
+        for args, cancelled in ((('web:hole',), {'hole1'}), (('--samples', '1000', 'web'), {'web1', 'web2', 'web3'})):
+            p = self.start_stats(self.f, '--connect-timeout', '5m', '--interval', '300ms', *args)
+            while json.loads(p.stdout.readline())['type'] != 'sample':
+                pass
+            os.kill(p.pid, signal.SIGINT)
+            r = self.finish(p)
+            self.assertEqual(r.code, 130, r)
+            self.assertLessEqual(cancelled, {x['host'] for x in map(json.loads, r.out.splitlines())
+                                             if x['type'] == 'failed' and x['status'] == 'cancelled'}, r)
+
+    def forget(self, name):
+        self.f.hosts[:] = [h for h in self.f.hosts if h.name != name]
+        self.f.write()
 
 
 class Ways(StatsCase):

@@ -12,12 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "controller/worker/msg.h"
 #include "controller/worker/pool_internal.h"
 #include "controller/worker/worker.h"
 
-enum { CLOSE_GRACE_MS = 2000 };
+enum { CLOSE_GRACE_MS = 10 * 1000 };
 
 void pool_channel(struct pool_worker *w)
 {
@@ -482,14 +483,16 @@ void pool_resume(struct pool *p)
     tell_all(p, MSG_RESUME);
 }
 
-/* A worker that does not leave when its socket closes is stuck: nothing it holds is worth a wait.
- */
+/* A worker that does not leave when its socket closes is stuck, or has no processor on a machine
+ * that is busy: nothing it holds is worth a longer wait. Not in silence: being stuck is a bug. */
 static void on_grace(uv_timer_t *t)
 {
     struct pool *p = t->data;
     for (unsigned i = 0; i < p->count; i++)
-        if (!p->workers[i].reaped)
+        if (!p->workers[i].reaped) {
+            log_warn("worker %u does not end: killed", p->workers[i].number);
             kill(p->workers[i].process.pid, SIGKILL);
+        }
 }
 
 void pool_close(struct pool *p, void (*closed)(void *user), void *user)

@@ -332,6 +332,17 @@ void remote_command_ended(struct remote *r, uint64_t now_ms, const struct outcom
     r->calling = false;
 }
 
+/* Its deadline is for something that the host says. */
+static bool waits_for_host(const struct remote *r)
+{
+    return r->state != S_BYE && r->state != S_DONE;
+}
+
+static uint64_t deadline(const struct remote *r)
+{
+    return r->paused && waits_for_host(r) ? UINT64_MAX : r->deadline;
+}
+
 void remote_pause(struct remote *r, uint64_t now_ms, bool on)
 {
     clock_to(r, now_ms);
@@ -343,7 +354,11 @@ void remote_pause(struct remote *r, uint64_t now_ms, bool on)
         return;
     }
     r->heard += r->now - r->paused_at;
+    if (waits_for_host(r) && r->deadline != UINT64_MAX)
+        r->deadline += r->now - r->paused_at;
+    r->upload_by += r->now - r->paused_at;
     requests_shift(r, r->now - r->paused_at);
+    requests_credit(r);
 }
 
 void remote_close(struct remote *r, uint64_t now_ms)
@@ -364,7 +379,7 @@ void remote_close(struct remote *r, uint64_t now_ms)
 
 uint64_t remote_wake_at(const struct remote *r)
 {
-    uint64_t at = r->deadline, other = rows[r->state].wake(r);
+    uint64_t at = deadline(r), other = rows[r->state].wake(r);
     return at < other ? at : other;
 }
 
@@ -373,7 +388,7 @@ void remote_tick(struct remote *r, uint64_t now_ms)
     must(!r->calling);
     clock_to(r, now_ms);
     r->calling = true;
-    if (r->now >= r->deadline) {
+    if (r->now >= deadline(r)) {
         r->deadline = UINT64_MAX;
         rows[r->state].late(r);
     } else {

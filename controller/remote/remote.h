@@ -155,7 +155,8 @@ void remote_sent(struct remote *r, uint64_t now_ms);
 void remote_output(struct remote *r, uint64_t now_ms, bool is_stderr, const void *p, size_t n);
 void remote_taken(struct remote *r, uint64_t now_ms, size_t n); /* bytes of its input that left */
 void remote_command_ended(struct remote *r, uint64_t now_ms, const struct outcome *o);
-/* The owner reads nothing for a while: the clocks of silence stand still. */
+/* The owner reads nothing for a while: the clocks of what the host has to say stand still, and it
+ * is given no credit. Pings go on, so that the agent does not take us for gone. */
 void remote_pause(struct remote *r, uint64_t now_ms, bool on);
 
 /* A request: `map` is the whole payload of REQUEST. RC_OK with *id; RC_CANCELLED when there is

@@ -115,6 +115,7 @@ void request_end(struct remote *r, uint64_t id, const struct remote_end *end);
 void requests_lost(struct remote *r, enum remote_status s, enum problem p, const char *detail);
 uint64_t requests_wake(const struct remote *r);
 void requests_shift(struct remote *r, uint64_t by_ms);
+void requests_credit(struct remote *r); /* what is owed */
 void requests_room(struct remote *r);
 
 /* fallback_state.c */

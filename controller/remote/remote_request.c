@@ -175,10 +175,26 @@ void requests_room(struct remote *r)
     }
 }
 
+/* Gives back what it owes, a quarter of the window at the least. Without memory for 20 bytes it
+ * stays owed, and the next call tries again. */
+static void credit(struct remote *r, struct request *q)
+{
+    struct buf b;
+    if (r->state != S_READY || q->owed == 0 || q->owed * 4 < q->window)
+        return;
+    buf_init(&b, FRAME_HEADER + 4);
+    if (agent_put_count(&b, AGENT_CREDIT, q->id, (uint32_t)q->owed) == RC_OK &&
+        frames_send(r, &b) == RC_OK) {
+        q->credit += q->owed;
+        q->owed = 0;
+    }
+    buf_fini(&b);
+}
+
+/* Nothing is given back while nobody reads: a window is what a host may say meanwhile. */
 void remote_consumed(struct remote *r, uint64_t now_ms, uint64_t id, size_t n)
 {
     struct request *q = request_find(r, id);
-    struct buf b;
     (void)now_ms;
     if (q == NULL)
         return;
@@ -189,16 +205,14 @@ void remote_consumed(struct remote *r, uint64_t now_ms, uint64_t id, size_t n)
         q->credit += q->owed;
         q->owed = 0;
     }
-    if (r->state != S_READY || q->owed == 0 || q->owed * 4 < q->window)
-        return;
-    buf_init(&b, FRAME_HEADER + 4);
-    /* Without memory for 20 bytes it stays owed, and the next call tries again. */
-    if (agent_put_count(&b, AGENT_CREDIT, id, (uint32_t)q->owed) == RC_OK &&
-        frames_send(r, &b) == RC_OK) {
-        q->credit += q->owed;
-        q->owed = 0;
-    }
-    buf_fini(&b);
+    if (!r->paused)
+        credit(r, q);
+}
+
+void requests_credit(struct remote *r)
+{
+    for (size_t i = 0; i < r->request_count; i++)
+        credit(r, &r->requests[i]);
 }
 
 void remote_cancel(struct remote *r, uint64_t now_ms, uint64_t id, uint64_t grace_ms)

@@ -403,6 +403,8 @@ static enum rc make_host(struct attempt *a, struct err *e)
     enum rc rc = remote_new(&h->remote, &spec, &remote_ops, h, e);
     if (rc == RC_OK)
         rc = remote_start(h->remote, clock_ms(), e);
+    if (rc == RC_OK)
+        remote_pause(h->remote, clock_ms(), a->run->stalled);
     if (rc != RC_OK)
         host_free(h);
     else
@@ -527,36 +529,15 @@ void agents_settle(struct attempt *a, struct outcome *o)
 
 /* ---- the run ---- */
 
-enum rc agents_open(struct run *r, struct err *e)
-{
-    const struct blob *b;
-    enum rc rc = RC_OK;
-    if (r->plan->agent == NULL || r->plan->agent->mode == REMOTE_NEVER ||
-        r->plan->agent->mode == REMOTE_INSTALLED)
-        return RC_OK;
-    for (size_t i = 0; rc == RC_OK && (b = blob_at(i)) != NULL && i < RUN_MAX_BLOBS; i++) {
-        unsigned number = FIRST_BLOB + (unsigned)i;
-        r->blobs[i] = (struct remote_blob){
-            .arch = b->arch, .number = number, .sha256 = b->sha256, .len = b->len};
-        r->blob_count = i + 1;
-        rc = pool_add_blob(r->pool, number, b->data, b->len, e);
-    }
-    return rc;
-}
-
-enum rc agents_begin(struct run *r, struct err *e)
-{
-    const struct run_agent *agent = r->plan->agent;
-    if (agent == NULL || agent->open == NULL)
-        return RC_OK;
-    return agent->open(agent->user, &r->out_sink, &r->err_sink, clock_ms(), e);
-}
-
 void agents_pause(struct run *r, bool on)
 {
-    for (struct attempt *a = r->oldest; a != NULL; a = a->next)
-        if (a->host != NULL)
-            remote_pause(a->host->remote, clock_ms(), on);
+    for (struct attempt *a = r->oldest; a != NULL; a = a->next) {
+        if (a->host == NULL)
+            continue;
+        remote_pause(a->host->remote, clock_ms(), on);
+        if (a->host->root != NULL)
+            remote_pause(root_remote(a->host->root), clock_ms(), on);
+    }
 }
 
 /* A hundred thousand hosts cost a millisecond of each beat; a wheel would cost a timer each. */

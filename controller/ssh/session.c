@@ -340,16 +340,19 @@ bool session_floods(const struct session *s)
     return sshio_seen(s->io)->messages > SSHIO_MAX_MESSAGES + seconds;
 }
 
+/* Holding a host up is not to read what it says. What its owner says goes on: an agent that hears
+ * no ping takes the controller for gone, and ends what it runs. */
 static enum step in_command(struct session *s)
 {
-    bool held = s->env->paused && s->state == S_RUN;
-    if (held && !s->ready)
-        return STEP_WAIT;
-    enum sshio_step step = sshio_pump(s->io);
-    if (step != SSHIO_DEAD && s->state == S_RUN && !held && !sshio_seen(s->io)->closed)
+    bool held = s->env->paused && s->state == S_RUN, quiet = held && !s->ready;
+    bool feeds = s->state == S_RUN && (!held || s->input == INPUT_DUPLEX);
+    enum sshio_step step = quiet ? SSHIO_OK : sshio_pump(s->io);
+    if (step != SSHIO_DEAD && feeds && !sshio_seen(s->io)->closed)
         step = session_feed(s);
     if (step == SSHIO_DEAD)
         return session_died(s);
+    if (quiet)
+        return STEP_WAIT;
     /* Looked at last: a write pumps too, and may be the one that meets the close. */
     if (sshio_seen(s->io)->closed)
         return command_over(s);

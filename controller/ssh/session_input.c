@@ -135,7 +135,7 @@ enum rc session_input(struct session *s, const void *p, size_t n)
             count_taken(s, n);
         return RC_OK;
     }
-    if (s->state == S_RUN && waiting(s) == 0 && !s->env->paused && !sshio_seen(s->io)->closed) {
+    if (s->state == S_RUN && waiting(s) == 0 && !sshio_seen(s->io)->closed) {
         enum sshio_step step = push(s, p, n, &done);
         if (step == SSHIO_DEAD || s->eof_sent)
             done = n;

@@ -411,6 +411,31 @@ static void test_hello_has_a_bound(void **state)
     }
 }
 
+/* Nobody reads what it says meanwhile. */
+static void test_a_pause_is_not_their_silence(void **state)
+{
+    (void)state;
+    for (int at = 0; at < 3; at++) {
+        struct host h;
+        start_plain(&h);
+        if (at == 1)
+            host_preamble(&h, 'c');
+        if (at == 2)
+            host_report(&h, REPORT_OK); /* the upload has begun */
+        uint64_t end = remote_wake_at(h.r);
+        remote_pause(h.r, h.now, true);
+        assert_int_equal(remote_wake_at(h.r), UINT64_MAX);
+        h.now += 3600 * 1000;
+        remote_tick(h.r, h.now);
+        assert_false(h.failed);
+        remote_pause(h.r, h.now, false);
+        assert_int_equal(remote_wake_at(h.r), end + 3600 * 1000);
+        remote_tick(h.r, end + 3600 * 1000);
+        assert_failed(&h, PROBLEM_HELLO_TIMEOUT, PHASE_HELLO);
+        host_fini(&h);
+    }
+}
+
 static void test_an_upload_must_move(void **state)
 {
     struct host h;
@@ -598,7 +623,10 @@ static void test_credit(void **state)
     assert_false(host_was_sent(&h, AGENT_CREDIT, &f));
     remote_consumed(h.r, h.now, h.last_id, 10000);
     assert_false(host_was_sent(&h, AGENT_CREDIT, &f));
+    remote_pause(h.r, h.now, true); /* what nobody reads is not to become more */
     remote_consumed(h.r, h.now, h.last_id, 20000);
+    assert_false(host_was_sent(&h, AGENT_CREDIT, &f));
+    remote_pause(h.r, h.now, false);
     assert_true(host_was_sent(&h, AGENT_CREDIT, &f));
     uint32_t n;
     assert_int_equal(agent_take_count(&f, &n), RC_OK);
@@ -1096,6 +1124,7 @@ int main(void)
         cmocka_unit_test(test_noise_has_a_bound),
         cmocka_unit_test(test_a_background_job_holds_the_channel),
         cmocka_unit_test(test_hello_has_a_bound),
+        cmocka_unit_test(test_a_pause_is_not_their_silence),
         cmocka_unit_test(test_an_upload_must_move),
         cmocka_unit_test(test_a_forced_command_answers_at_once),
         cmocka_unit_test(test_hellos_that_are_refused),

@@ -318,15 +318,21 @@ static void test_unread_input(void **state)
     mem_free(bytes);
 }
 
-/* A reader that stalls: nothing is read from a command, and nothing is written to it. */
+/* A reader that stalls: nothing is read from a command. What is for it goes on: the pings of an
+ * agent, which would take us for gone. */
 static void test_pause(void **state)
 {
     (void)state;
     struct bench b;
     struct warm w;
+    char got[] = "/tmp/muster-test-XXXXXX", text[64];
+    struct stat st = {.st_size = 0};
     bench_init(&b);
+    int fd = mkstemp(got);
+    assert_true(fd >= 0);
+    snprintf(text, sizeof text, "exec tee %s", got);
     warm_init(&w, &b);
-    then(&w, command("exec cat", INPUT_DUPLEX, 0));
+    then(&w, command(text, INPUT_DUPLEX, 0));
     then(&w, command("echo on", INPUT_NONE, 0));
     w.script[0].run_timeout_ms = w.script[0].silence_timeout_ms = NO_LIMIT_MS;
     warm_start(&w, sshd_port);
@@ -334,11 +340,17 @@ static void test_pause(void **state)
     session_env_pause(b.env);
     assert_int_equal(session_input(w.s, "held", 4), RC_OK);
     assert_int_equal(session_input_eof(w.s), RC_OK);
+    while (st.st_size < 4) {
+        uv_run(&b.loop, UV_RUN_NOWAIT);
+        assert_int_equal(fstat(fd, &st), 0);
+    }
     for (int i = 0; i < 10; i++) {
         uv_run(&b.loop, UV_RUN_NOWAIT);
         jump(&b, NO_LIMIT_MS);
-        usleep(2000); /* time for an echo, were it sent and read */
+        usleep(2000); /* time for an echo, were it read */
     }
+    close(fd);
+    unlink(got);
     assert_int_equal(w.out.len, 0);
     assert_int_equal(w.s->state, S_RUN);
     session_env_resume(b.env);

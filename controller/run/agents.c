@@ -16,14 +16,12 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "controller/remote/blob.h"
 
 enum {
     HOST_QUEUE = 1024 * 1024, /* bytes for the agent that the worker has no room for */
     /* An upload is fed by the worker, which does not tell how far it is; a connection that is dead
      * is noticed by TCP. So this bounds the whole of it: 256 KiB at a kilobyte a second. */
     UPLOAD_STALL_MS = 4 * 60 * 1000,
-    FIRST_BLOB = 1, /* number 0 is the run's standard input */
 };
 
 /* One attempt's conversation: lives from the start of its job to the end of it. */
@@ -229,7 +227,8 @@ static void root_go(struct attempt *a, const struct outcome *refused)
     struct outcome why;
     if (refused != NULL)
         root_over(h, refused);
-    else if (root_start(&h->root, a, h->remote, h->root_digest, &root_ops, h, &why) != RC_OK)
+    else if (root_start(&h->root, a, h->remote, h->root_digest, &root_ops, h, &why) != RC_OK &&
+             why.problem != PROBLEM_NONE)
         root_over(h, &why);
 }
 
@@ -489,13 +488,26 @@ bool agents_cancel(struct attempt *a, enum problem why)
         return false;
     struct outcome o;
     bool enough = agent_of(h)->endless && agent_of(h)->enough(agent_of(h)->user, a->target);
+    if (agent_of(h)->cancel != NULL && agent_of(h)->cancel(agent_of(h)->user, a->target, h))
+        return true; /* it tells what the command came to; agents_settle says why */
     outcome_init(&o);
     o.problem = enough && why == PROBLEM_CANCELLED ? PROBLEM_NONE : why;
     o.phase = PHASE_RUN;
+    o.sent = h->asked;
+    o.may_still_run = h->asked && agent_of(h)->commands && !agent_of(h)->only_looks;
     judge(h, &o);
-    if (agent_of(h)->cancel == NULL || !agent_of(h)->cancel(agent_of(h)->user, a->target, h))
-        remote_close(asked_of(h), clock_ms());
+    remote_close(asked_of(h), clock_ms());
     return true;
+}
+
+/* Whatever a command came to that we had ended: it is cancelled, unless it was faster. */
+static void settle_cancelled(const struct attempt *a, struct outcome *o)
+{
+    if (o->problem == a->why || o->problem == PROBLEM_NONE || o->problem == PROBLEM_EXIT_NONZERO)
+        return;
+    o->may_still_run |=
+        o->problem != PROBLEM_CANCELLED && o->problem != PROBLEM_KILLED_BY_SIGNAL && o->sent;
+    o->problem = a->why;
 }
 
 /* Nothing that was asked for had been sent: what ran was ours, and finding it gone does no harm.
@@ -521,7 +533,9 @@ void agents_settle(struct attempt *a, struct outcome *o)
     if (h != NULL && h->judged)
         *o = h->verdict;
     else if (h != NULL && o->problem == PROBLEM_NONE)
-        o->problem = PROBLEM_CANCELLED; /* closed before anybody was content */
+        o->problem = PROBLEM_CONNECTION_LOST; /* closed before anybody was content */
+    if (h != NULL && a->cancelled)
+        settle_cancelled(a, o);
     if (h != NULL && !h->asked)
         settle_unasked(h, o);
     agents_drop(a);

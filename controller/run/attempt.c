@@ -415,12 +415,13 @@ void attempt_start(struct run *r, uint32_t target, uint32_t number, uint64_t bud
         start_failed(r, target);
         return;
     }
-    bool spent = a->password_spent;
+    bool spent = a->password_spent, become_spent = a->become_spent;
     *a = (struct attempt){.run = r,
                           .target = target,
                           .link = NO_LINK,
                           .number = number,
                           .password_spent = spent,
+                          .become_spent = become_spent,
                           .budget_ms = own_budget(r, target, budget_ms),
                           .start_ms = clock_ms(),
                           .start_wall_us = clock_wall_us()};

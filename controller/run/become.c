@@ -21,7 +21,7 @@ static void refuse(struct attempt *a, enum problem p, const char *why)
 static void answered(struct attempt *a, enum proof_answer answer)
 {
     char why[128];
-    a->become_out = answer == PROOF_GO;
+    a->become_turn = answer == PROOF_GO;
     if (answer == PROOF_GO) {
         a->become_go(a, NULL);
         return;
@@ -39,7 +39,7 @@ static void leave(struct attempt *a, enum proof_end end)
     struct run *r = a->run;
     uint32_t target;
     enum proof_answer answer;
-    a->become_out = false;
+    a->become_turn = a->become_out = false;
     proof_leave(r->become_proof, a->target, end);
     while (proof_next(r->become_proof, &target, &answer)) {
         must(r->attempts[target] != NULL && r->attempts[target]->host != NULL);
@@ -53,15 +53,14 @@ void become_ask(struct attempt *a, void (*go)(struct attempt *a, const struct ou
     enum proof_answer answer = PROOF_GO;
     bool waits = a->become_go != NULL;
     a->become_go = go;
-    if (secret == 0)
+    if (secret == 0 || a->become_turn)
         go(a, NULL);
     else if (waits)
         return; /* the agent died meanwhile and was started anew */
     else if (a->become_spent)
-        refuse(
-            a, PROBLEM_BECOME_WRONG_PASSWORD,
-            "the password for sudo was sent before, and the connection ended on it; it is not sent "
-            "twice");
+        refuse(a, PROBLEM_BECOME_WRONG_PASSWORD,
+               "the password for sudo was sent before, and nobody knows what came of it; it is not "
+               "sent twice");
     else if (!secrets_may_send(a->unproven))
         refuse(a, PROBLEM_AUTH_UNPROVEN,
                "the password for sudo goes to no host whose key was not known before this run");
@@ -69,6 +68,11 @@ void become_ask(struct attempt *a, void (*go)(struct attempt *a, const struct ou
         refuse(a, PROBLEM_LOCAL_RESOURCE, "out of memory");
     else if (answer != PROOF_WAIT)
         answered(a, answer);
+}
+
+void become_sent(struct attempt *a)
+{
+    a->become_out = true;
 }
 
 /* An agent that does not say whether sudo asked has proved nothing by having begun. */
@@ -85,15 +89,40 @@ void become_started(struct attempt *a, const void *map, size_t n)
     leave(a, typed ? PROOF_ACCEPTED : PROOF_UNUSED);
 }
 
+/* Ends that say that nobody judged it. After every other one sudo may have counted an attempt: it
+ * hangs in a slow PAM, or the agent died. */
+static bool is_unused(enum problem p)
+{
+    switch (p) {
+    case PROBLEM_NONE:
+    case PROBLEM_EXIT_NONZERO:
+    case PROBLEM_KILLED_BY_SIGNAL:
+    case PROBLEM_AGENT_REFUSED:
+    case PROBLEM_BECOME_MISSING:
+    case PROBLEM_BECOME_DENIED:
+    case PROBLEM_BECOME_PASSWORD_NEEDED:
+    case PROBLEM_BECOME_TTY:
+    case PROBLEM_BECOME_NO_DIGEST:
+    case PROBLEM_BECOME_NO_PLACE:
+    case PROBLEM_BECOME_CHANGED: return true;
+    default: return false;
+    }
+}
+
+static void decided(struct attempt *a, bool refused)
+{
+    a->become_spent |= refused;
+    leave(a, refused ? PROOF_REFUSED : PROOF_UNUSED);
+}
+
 void become_ended(struct attempt *a, enum problem p)
 {
     if (a->become_out)
-        leave(a, p == PROBLEM_BECOME_WRONG_PASSWORD ? PROOF_REFUSED : PROOF_UNUSED);
+        decided(a, !a->cancelled && !is_unused(p));
 }
 
 void become_job_ended(struct attempt *a)
 {
     a->become_go = NULL;
-    a->become_spent |= a->become_out;
-    leave(a, a->become_out && !a->cancelled ? PROOF_REFUSED : PROOF_UNUSED);
+    decided(a, a->become_out && !a->cancelled);
 }

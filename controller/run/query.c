@@ -61,8 +61,12 @@ static void on_end(void *user, uint32_t target, struct run_host *h, uint64_t id,
                    const struct remote_end *end)
 {
     (void)user, (void)target;
-    if (id == run_host_attempt(h)->request)
-        finish(h, remote_end_problem(end), PHASE_RUN, end->detail);
+    const struct attempt *a = run_host_attempt(h);
+    enum problem p = remote_end_problem(end);
+    if (p == PROBLEM_CANCELLED && !a->cancelled)
+        p = PROBLEM_CONNECTION_LOST; /* the agent gave up by itself */
+    if (id == a->request)
+        finish(h, p, PHASE_RUN, end->detail);
 }
 
 static bool on_enough(void *user, uint32_t target)

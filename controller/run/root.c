@@ -48,6 +48,7 @@ static enum rc send_password(struct root *r, uint32_t id)
 {
     size_t len = 0, taken = 0;
     const char *text = secrets_text(r->a->run->plan->secrets, id, &len);
+    become_sent(r->a);
     enum rc rc = remote_input(r->outer, clock_ms(), r->request, text, len, false, &taken);
     return rc == RC_OK && taken < len ? RC_LIMIT : rc;
 }
@@ -204,9 +205,11 @@ enum rc root_start(struct root **out, struct attempt *a, struct remote *outer, c
     r->user = user;
     snprintf(r->digest, sizeof r->digest, "%s", digest);
     buf_init(&r->queue, QUEUE_MAX);
-    if (begin(r) != RC_OK) {
+    enum rc rc = begin(r);
+    if (rc != RC_OK) {
         root_free(r);
-        return refuse(why, PROBLEM_LOCAL_RESOURCE, PHASE_BECOME, "out of memory");
+        return refuse(why, rc == RC_CANCELLED ? PROBLEM_NONE : PROBLEM_LOCAL_RESOURCE, PHASE_BECOME,
+                      "out of memory");
     }
     *out = r;
     return RC_OK;

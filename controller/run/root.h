@@ -21,7 +21,8 @@ struct root_ops { /* called as those of struct remote_ops, with the same rules *
 
 /* `outer`: the login's agent, which is ready. `a` says whose password, if any; it may be sent now
  * (become_ask). `digest`: of the file that root may run, or NULL: we have none for that host.
- * RC_OK; otherwise *why, and nothing has begun. */
+ * RC_OK; otherwise *why, and nothing has begun; its problem is NONE where outer is gone for now:
+ * again when the next one is ready. */
 enum rc root_start(struct root **out, struct attempt *a, struct remote *outer, const char *digest,
                    const struct root_ops *ops, void *user, struct outcome *why);
 void root_free(struct root *r); /* not from inside its callbacks; NULL is fine */

@@ -79,8 +79,9 @@ struct attempt {
     size_t fed;                  /* of the run's input */
     bool fed_all;
     struct run_host *host; /* with plan->agent, while a worker has its job */
-    bool become_out;       /* it has its password for sudo, and nobody knows whether it is right */
-    bool become_spent;     /* a job ended so; kept from one attempt to the next */
+    bool become_turn;      /* it may have its password for sudo now (become.c) */
+    bool become_out;       /* it has it, and nobody knows whether it is right */
+    bool become_spent;     /* that was its end; kept from one attempt to the next */
     void (*become_go)(struct attempt *a, const struct outcome *refused); /* who waits in become.c */
     struct mask_stream held[2]; /* output that may be the beginning of a secret */
 };
@@ -293,6 +294,7 @@ void password_settle(const struct attempt *a,
 /* Calls `go`, before it returns or later, once: refused NULL: send it now (or there is none), else
  * the end of the attempt. Never, when the job ends before. */
 void become_ask(struct attempt *a, void (*go)(struct attempt *a, const struct outcome *refused));
+void become_sent(struct attempt *a); /* the password is on its way */
 /* The agent's REPLY `started` to what the password went with: sudo let us. */
 void become_started(struct attempt *a, const void *map, size_t n);
 void become_ended(struct attempt *a, enum problem p); /* its END; nothing after become_started */

@@ -11,7 +11,8 @@
 #include "proto/wire.h"
 
 enum {
-    GRACE_MS = 10 * 1000, /* from TERM to KILL, as without an agent */
+    GRACE_MS = 10 * 1000,  /* from TERM to KILL, as without an agent */
+    BECOME_MS = 20 * 1000, /* the agent's bound for the dialogue with sudo */
     INPUT_STEP = 64 * 1024,
     MAP_MAX = 512 * 1024,
 };
@@ -117,17 +118,23 @@ static enum rc send_password(struct run_host *h, struct attempt *a)
     size_t len = 0, taken = 0;
     const char *text =
         secrets_text(a->run->plan->secrets, attempt_target(a)->become_password, &len);
+    become_sent(a);
     return run_host_input(h, a->request, text, len, a->run->plan->input == NULL, &taken);
 }
 
 /* ---- the conversation ---- */
 
-/* The agent ends a command whose time is over; whether it does that is watched here. */
+/* The agent ends a command whose time is over; whether it does that is watched here. And sudo's
+ * dialogue: others wait for what comes of the password. */
 static void watch(const struct through *t, struct run_host *h, const struct attempt *a)
 {
     uint64_t timeout = a->run->options->timeout_ms;
-    if (timeout > 0 && (t->kind != THROUGH_ATTACH || !t->follow))
+    if (a->become_out)
+        run_host_bound(h, a->request, BECOME_MS + REMOTE_CANCEL_MS);
+    else if (timeout > 0 && (t->kind != THROUGH_ATTACH || !t->follow))
         run_host_bound(h, a->request, timeout + GRACE_MS + REMOTE_CANCEL_MS);
+    else
+        run_host_bound(h, a->request, 0);
 }
 
 static void begin(const struct through *t, struct run_host *h, struct attempt *a)
@@ -143,6 +150,8 @@ static void begin(const struct through *t, struct run_host *h, struct attempt *a
     buf_fini(&map);
     if (rc == RC_OK && t->kind != THROUGH_ATTACH && password)
         rc = send_password(h, a);
+    if (rc == RC_CANCELLED) /* this agent is gone: on_ready of the next one, or the job's end */
+        return;
     if (rc != RC_OK)
         finish(h, PROBLEM_LOCAL_RESOURCE, PHASE_REQUEST, e.msg[0] != '\0' ? e.msg : rc_name(rc));
     else
@@ -189,9 +198,11 @@ static void on_ready(void *user, uint32_t target, struct run_host *h,
 static void on_reply(void *user, uint32_t target, struct run_host *h, uint64_t id, const void *map,
                      size_t n)
 {
-    (void)user, (void)target; /* "started": END or DATA says all that is shown */
-    if (id == run_host_attempt(h)->request)
+    (void)target; /* "started": END or DATA says all that is shown */
+    if (id == run_host_attempt(h)->request && run_host_attempt(h)->become_out) {
         become_started(run_host_attempt(h), map, n);
+        watch(user, h, run_host_attempt(h));
+    }
     run_host_consumed(h, id, n);
 }
 
@@ -266,6 +277,8 @@ static void on_end(void *user, uint32_t target, struct run_host *h, uint64_t id,
     outcome_init(&o);
     o.problem = remote_end_problem(end);
     become_ended(run_host_attempt(h), o.problem);
+    if (o.problem == PROBLEM_CANCELLED && !run_host_attempt(h)->cancelled)
+        o.problem = PROBLEM_CONNECTION_LOST; /* the agent gave up by itself */
     o.phase = PHASE_RUN;
     o.sent = true;
     snprintf(o.detail, sizeof o.detail, "%s", end->detail);

@@ -3,6 +3,7 @@
 one that is honest, and none of them can make us grow."""
 import json
 import os
+import signal
 
 import liar
 from muster_case import MemoryWatch, MusterCase, main
@@ -61,6 +62,46 @@ class Liars(MusterCase):
                          verb='run')
         self.assertEqual(r.statuses()['honest1'], 'ok', r)
         self.compare(r.hosts(), liar.EXEC, True)
+
+    # ---- with --become ----
+
+    def become_fleet(self, mood, count):
+        """`count` hosts of that mood; and what they note, which is read anew each time."""
+        f, notes = self.fleet(), os.path.join(self.dir, mood)
+        f.sshd(mood, count, config=[liar.forced(mood, notes)])
+        f.write(variables={'all': {'ansible_become_password': 'sesame'}})
+
+        def read():
+            if not os.path.exists(notes):
+                return []
+            with open(notes, encoding='utf-8') as x:
+                return x.read().split()
+        return f, read
+
+    def test_a_password_that_nobody_judges(self):
+        """It may have been counted against the account: few get it, as if each had refused it."""
+        for mood in ('dieswithit', 'slowsudo'):
+            f, notes = self.become_fleet(mood, 36)
+            r = self.run_on(f, '--become', '--retries', '0', '--yes', 'all', '--', 'true')
+            self.assertGreaterEqual(len(notes()), 20, r)
+            self.assertLessEqual(len(notes()), 27, r)
+            self.assertIn(liar.BECOME[mood][1], r.facts().values(), r)
+
+    def test_a_password_is_sent_once(self):
+        f, notes = self.become_fleet('drops', 1)
+        r = self.run_on(f, '--become', '--retries', '2', '--retry-on', 'lost', 'all', '--', 'true')
+        self.assertEqual(notes(), ['password'], r)
+        self.assertEqual(r.facts()['drops1'], liar.BECOME['drops'][1], r)
+
+    def test_a_command_that_cannot_be_ended(self):
+        f, notes = self.become_fleet('cannotend', 1)
+        p = self.start_on(f, '--become', 'all', '--', 'sleep 100')
+        self.wait_for(lambda: notes() == ['started'], 'the command')
+        os.kill(p.pid, signal.SIGINT)
+        r = self.finish(p)
+        self.assertEqual((r.code, r.facts()['cannotend1']), (130, liar.BECOME['cannotend'][1]), r)
+        h = r.hosts()['cannotend1']
+        self.assertEqual((h['sent'], h['may_still_run']), (True, True), r)
 
 
 if __name__ == '__main__':

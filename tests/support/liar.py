@@ -9,22 +9,24 @@ whatever its mood says. Ends with its input.
 """
 import os
 import re
+import signal
 import struct
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
-from agent_peer import (BYE, CREDIT, DATA, END, HEADER, HELLO, INPUT, MAGIC, PING, PONG, REPLY, REQUEST,  # noqa: E402
-                        TAKEN, WELCOME, frame, pack)
+from agent_peer import (BYE, CANCEL, CREDIT, DATA, END, HEADER, HELLO, INPUT, MAGIC, PING, PONG, REPLY,  # noqa: E402
+                        REQUEST, TAKEN, WELCOME, frame, pack)
 
 PROTOCOL = ('lost', 'hello', 'agent-protocol')
 BROKEN = ('lost', 'run', 'agent-protocol')
 MIB = 1 << 20
 
 
-def forced(mood):
-    return f'ForceCommand exec {sys.executable} {os.path.abspath(__file__)} {mood}'
+def forced(mood, notes=''):
+    """notes: a file for those that take notes."""
+    return f'ForceCommand exec {sys.executable} {os.path.abspath(__file__)} {mood} {notes}'
 
 
 class Gone(Exception):
@@ -81,12 +83,23 @@ class Agent:
         self.request, _ = self.until(REQUEST)
         return self.request
 
+    def note(self, text):
+        with open(sys.argv[2], 'a', encoding='utf-8') as f:
+            f.write(text + '\n')
+
+    def secret(self):
+        """To the password for sudo."""
+        id = self.start()
+        self.until(INPUT)
+        self.note('password')
+        return id
+
     def stay(self):
         """Answers pings until it is told to go."""
         self.until(BYE)
 
 
-STATS, EXEC, DELIVERY = {}, {}, {}
+STATS, EXEC, DELIVERY, BECOME = {}, {}, {}, {}
 
 
 def mood(table, want):
@@ -314,6 +327,7 @@ def ends(name, want, **members):
 
 ends('end_twice_', ('ok', 'run', None), exit=0)
 ends('end_escapes', ('signaled', 'run', 'killed-by-signal'), signal='\x1b[31m\n', exit=-1, detail='\x1b]0;x\x07')
+ends('gives_up', ('lost', 'run', 'connection-lost'), status='cancelled', killed='disconnect', exit=-1)
 ends('end_refused', ('resource', 'request', 'agent-refused'), status='refused', detail='no')
 
 
@@ -339,9 +353,42 @@ def never_ends(a):
     a.stay()
 
 
+# ---- the password for sudo ----
+
+@mood(BECOME, ('lost', 'run', 'agent-died'))
+def dies_with_it(a):
+    a.secret()
+    os._exit(9)
+
+
+@mood(BECOME, ('timeout', 'become', 'become-timeout'))
+def slow_sudo(a):
+    a.say(frame(END, a.secret(), pack(status='failed', problem='become-timeout', detail='no command after 20 s',
+                                      exit=-1, signal='', may_run=False)))
+    a.stay()
+
+
+@mood(BECOME, ('auth-failed', 'become', 'become-wrong-password'))
+def drops(a):
+    a.secret()
+    os.kill(os.getppid(), signal.SIGKILL)
+    a.stay()
+
+
+@mood(BECOME, ('cancelled', 'run', 'cancelled'))
+def cannot_end(a):
+    id = a.start()
+    a.say(frame(REPLY, id, pack(state='started', pid=7, password=False)))
+    a.note('started')
+    a.until(CANCEL)
+    a.say(frame(END, id, pack(status='cancelled', problem='', detail='', exit=-1, signal='', killed='cancel',
+                              may_run=True)))
+    a.stay()
+
+
 def main():
     a = Agent()
-    for table in (STATS, EXEC, DELIVERY):
+    for table in (STATS, EXEC, DELIVERY, BECOME):
         if sys.argv[1] in table:
             try:
                 table[sys.argv[1]][0](a)

@@ -73,6 +73,7 @@ void exec_failed_start(struct exec *x, const struct spawn_failure *f)
         x->problem = "limit-failed";
         break;
     case SPAWN_PROGRAM: str_escape_to(what, sizeof what, r->argv[0], strlen(r->argv[0]), 0); break;
+    case SPAWN_JOB: snprintf(what, sizeof what, "the job's status"); break;
     case SPAWN_SETUP:
     default: snprintf(what, sizeof what, "starting a process"); break;
     }

@@ -237,7 +237,9 @@ static bool write_status(struct job *j)
     if (fd < 0)
         return false;
     bool ok = write_all(fd, text, (size_t)n) && fsync(fd) == 0;
+    int sys = errno;
     ok = close(fd) == 0 && ok;
+    errno = sys;
     return ok && renameat(j->dir, "status.new", j->dir, "status") == 0 && fsync(j->dir) == 0;
 }
 
@@ -246,14 +248,20 @@ static uint64_t now_ns(void)
     return (uint64_t)clock_wall_us() * 1000;
 }
 
-bool job_started(struct job *j, pid_t pid)
+bool job_begin(struct job *j)
+{
+    j->status.state = JOB_RUNNING;
+    j->status.started_ns = now_ns();
+    return write_status(j);
+}
+
+void job_started(struct job *j, pid_t pid)
 {
     struct proc p;
-    j->status.state = JOB_RUNNING;
     j->status.pid = pid;
     j->status.start = procs_look(pid, &p) ? p.start : 0;
     j->status.started_ns = now_ns();
-    return write_status(j);
+    (void)write_status(j);
 }
 
 void job_ended(struct job *j)

@@ -53,8 +53,11 @@ enum rc job_create(struct job *j, const char *run, const char *host, uint64_t ma
 void job_close(struct job *j);  /* lets go of the descriptors; the files stay */
 void job_remove(struct job *j); /* and the files go */
 
-/* By its keeper. started: false when it could not be written. */
-bool job_started(struct job *j, pid_t pid);
+/* By its keeper. begin: its first status, without a pid; false with errno when it could not be
+ * written, and then nothing may be run for it. started: adds the pid, best effort; without it only
+ * the command of a lost job cannot be found. */
+bool job_begin(struct job *j);
+void job_started(struct job *j, pid_t pid);
 void job_ended(struct job *j);
 bool job_order(struct job *j, uint64_t *grace_ms); /* told to stop */
 

@@ -182,10 +182,8 @@ static void on_report(struct keeping *k)
         k->phase = KEEPING_DONE;
         return;
     }
-    if (k->spec->job != NULL && !job_started(k->spec->job, k->pid)) {
-        stop(k, KILLED_SIGNAL, 0);
-        return;
-    }
+    if (k->spec->job != NULL)
+        job_started(k->spec->job, k->pid);
     say_event(k, KEEPER_STARTED);
     if (k->exited)
         say_event(k, KEEPER_EXITED);
@@ -415,6 +413,15 @@ static bool start(struct keeping *k)
     return k->pid > 0;
 }
 
+/* The last word of one that never had a command. */
+static void fail(struct keeping *k, enum spawn_step step, int sys)
+{
+    struct keeper_word w = {.event = KEEPER_FAILED, .failure = {(int32_t)step, sys, 0}};
+    if (k->spec->job != NULL)
+        job_remove(k->spec->job);
+    say(k, &w);
+}
+
 void keeper_run(const struct keeper_spec *spec, struct keeper_ends *ends)
 {
     struct keeping k = {.spec = spec,
@@ -425,11 +432,15 @@ void keeper_run(const struct keeper_spec *spec, struct keeper_ends *ends)
                         .report = -1,
                         .out = {.fd = -1, .sink = -1},
                         .err = {.fd = -1, .sink = -1}};
-    if (!set_up(&k) || !start(&k)) {
-        struct keeper_word w = {.event = KEEPER_FAILED, .failure = {SPAWN_SETUP, errno, 0}};
-        if (spec->job != NULL)
-            job_remove(spec->job);
-        say(&k, &w);
+    /* A full disk is met before anything runs: what is not on it cannot be told of later. */
+    enum spawn_step step = SPAWN_SETUP;
+    bool ok = set_up(&k);
+    if (ok && spec->job != NULL && !job_begin(spec->job)) {
+        step = SPAWN_JOB;
+        ok = false;
+    }
+    if (!ok || !start(&k)) {
+        fail(&k, step, errno);
         return;
     }
     (void)!chdir("/"); /* after the command was forked: it starts where the agent is */

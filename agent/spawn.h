@@ -11,7 +11,7 @@
 
 struct limits;
 
-enum spawn_step { SPAWN_SETUP, SPAWN_LIMIT, SPAWN_CWD, SPAWN_PROGRAM };
+enum spawn_step { SPAWN_SETUP, SPAWN_LIMIT, SPAWN_CWD, SPAWN_PROGRAM, SPAWN_JOB /* its status */ };
 
 /* What a child that could not become the program sends, whole: it is smaller than PIPE_BUF. */
 struct spawn_failure {

@@ -241,6 +241,62 @@ class Commands(Case):
             time.sleep(0.01)
 
 
+class FullDisk(Case):
+    """Detached jobs whose folder is on a file system of 1 MB that others can fill."""
+
+    def setUp(self):
+        super().setUp()
+        if os.getuid() != 0 or not shutil.which('unshare'):
+            self.skipTest('a small file system is mounted in a name space of its own: root and unshare')
+        state = os.path.join(self.dir, 'state')
+        os.mkdir(state)
+        mount = f'mount -t tmpfs -o size=1m,mode=700 none {state} && exec "$@"'
+        self.program = ['unshare', '-m', '--propagation', 'private', 'sh', '-c', mount, 'sh', NATIVE]
+        if subprocess.run(self.program[:-1] + ['true'], stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest('no mount namespace can be made here')
+        self.a = self.started(env={'XDG_STATE_HOME': state})
+        self.filler = f'/proc/{self.a.pid}/root{state}/filler'
+        self.id = 0
+
+    def fill(self, leave=0):
+        """All of it but so many bytes."""
+        with open(self.filler, 'wb', buffering=0) as f:
+            try:
+                while f.write(bytes(4096)) == 4096:
+                    pass
+            except OSError:
+                pass
+            f.truncate(max(os.path.getsize(self.filler) - leave, 0))
+
+    def ask(self, op, **members):
+        """END, and what came on standard output."""
+        self.id += 1
+        self.a.request(self.id, op, window=1 << 24, **members)
+        frames = self.a.until_end(self.id)
+        return frames[-1].map, b''.join(f.payload[1:] for f in frames if f.type == DATA and f.payload[0] == 1)
+
+    def detach(self, run, shell):
+        return self.ask('exec', shell=shell.encode(), detach={'run': run, 'host': 'h'})[0]
+
+    def gate(self, name):
+        path = os.path.join(self.dir, name)
+        os.mkfifo(path)
+        return path
+
+    def test_a_job_that_cannot_be_written_down_does_not_run(self):
+        self.fill()
+        mark = os.path.join(self.dir, 'mark')
+        for n in range(30):
+            end = self.detach(f'r{n}', f'echo >> {mark}')
+            self.assertEqual((end['status'], end['problem'], end['killed']), ('failed', 'exec-failed', ''))
+            self.assertEqual(end['detail'], "the job's status: No space left on device")
+        self.assertFalse(os.path.exists(mark))
+        os.unlink(self.filler)
+        end = self.detach('r0', f'echo >> {mark}')     # nothing of it was left
+        self.assertEqual(end['status'], 'ok')
+        self.assertEqual(self.ask('attach', run='r0', follow=True)[0]['status'], 'ok')
+
+
 def group_of(pid):
     """The process group, but for one that is dead already; None."""
     try:

@@ -16,7 +16,7 @@
 #include "common/clock.h"
 #include "common/num.h"
 
-enum { STATUS_MAX = 4096, ORDER_MAX = 64 };
+enum { STATUS_MAX = 4096, STATUS_LENGTH = 512, STATUS_HEAD = 24, ORDER_MAX = 64 };
 
 static const char *const FILES[] = {"status", "status.new", "stdout", "stderr", "lock", "orders"};
 
@@ -220,27 +220,64 @@ static bool write_all(int fd, const char *p, size_t n)
     return true;
 }
 
-static bool write_status(struct job *j)
+/* One length whatever it says, so that it fits the place of another; the state in a part of its
+ * own. Filled up with ends of lines. */
+static void format_status(const struct job_status *s, char text[STATUS_LENGTH + 1])
 {
-    const struct job_status *s = &j->status;
-    char text[STATUS_MAX];
-    int n =
-        snprintf(text, sizeof text,
-                 "version 1\nstate %s\npid %d\nstart %" PRIu64 "\nboot_id %s\nstarted_ns %" PRIu64
-                 "\nended_ns %" PRIu64 "\nstatus %d\nkilled %d\nstdout %" PRIu64 "\nstderr %" PRIu64
-                 "\nstdout_dropped %" PRIu64 "\nstderr_dropped %" PRIu64 "\nend 1\n",
-                 job_state_name(s->state), (int)s->pid, s->start, s->boot_id, s->started_ns,
-                 s->ended_ns, s->status, (int)s->killed, s->stdout_kept, s->stderr_kept,
-                 s->stdout_dropped, s->stderr_dropped);
+    int head = snprintf(text, STATUS_LENGTH + 1, "version 1\nstate %s\n", job_state_name(s->state));
+    memset(text + head, '\n', (size_t)(STATUS_LENGTH - head));
+    char *rest = text + STATUS_HEAD;
+    int n = snprintf(
+        rest, STATUS_LENGTH - STATUS_HEAD + 1,
+        "pid %d\nstart %" PRIu64 "\nboot_id %s\nstarted_ns %" PRIu64 "\nended_ns %" PRIu64
+        "\nstatus %d\nkilled %d\nstdout %" PRIu64 "\nstderr %" PRIu64 "\nstdout_dropped %" PRIu64
+        "\nstderr_dropped %" PRIu64 "\nend 1\n",
+        (int)s->pid, s->start, s->boot_id, s->started_ns, s->ended_ns, s->status, (int)s->killed,
+        s->stdout_kept, s->stderr_kept, s->stdout_dropped, s->stderr_dropped);
+    must(head <= STATUS_HEAD && n > 0 && n < STATUS_LENGTH - STATUS_HEAD);
+    rest[n] = '\n';
+}
+
+static bool replace_status(struct job *j, const char *text)
+{
     int fd =
         openat(j->dir, "status.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return false;
-    bool ok = write_all(fd, text, (size_t)n) && fsync(fd) == 0;
+    bool ok = write_all(fd, text, STATUS_LENGTH) && fsync(fd) == 0;
     int sys = errno;
     ok = close(fd) == 0 && ok;
+    if (ok && renameat(j->dir, "status.new", j->dir, "status") == 0)
+        return fsync(j->dir) == 0;
+    sys = ok ? errno : sys;
+    (void)unlinkat(j->dir, "status.new", 0);
     errno = sys;
-    return ok && renameat(j->dir, "status.new", j->dir, "status") == 0 && fsync(j->dir) == 0;
+    return false;
+}
+
+/* Into the room that it has already, the state last: whoever reads `ended` reads the rest of it
+ * too. One sector, so no crash leaves half of it. */
+static bool overwrite_status(struct job *j, const char *text)
+{
+    int fd = openat(j->dir, "status", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return false;
+    size_t n = STATUS_LENGTH - STATUS_HEAD;
+    bool ok = pwrite(fd, text + STATUS_HEAD, n, STATUS_HEAD) == (ssize_t)n &&
+              pwrite(fd, text, STATUS_HEAD, 0) == STATUS_HEAD && fsync(fd) == 0;
+    return close(fd) == 0 && ok;
+}
+
+static bool write_status(struct job *j)
+{
+    char text[STATUS_LENGTH + 1];
+    format_status(&j->status, text);
+    if (replace_status(j, text))
+        return true;
+    int sys = errno;
+    bool ok = overwrite_status(j, text);
+    errno = sys;
+    return ok;
 }
 
 static uint64_t now_ns(void)

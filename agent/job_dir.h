@@ -1,7 +1,8 @@
 /* A detached job as files: a folder for each, $XDG_STATE_HOME/muster/jobs/RUN[@HOST], of mode 0700
  * and our own, with
  *
- *   status   lines of "key value"; replaced whole (temp, fsync, rename)
+ *   status   lines of "key value" of a fixed length; replaced whole (temp, fsync, rename), or
+ *            written over itself when the disk is full
  *   stdout   the head of each stream, at most max_output bytes; what came after it is only counted
  *   stderr
  *   lock     held (an open file description's lock) for as long as the job's keeper lives

@@ -296,6 +296,15 @@ class FullDisk(Case):
         self.assertEqual(end['status'], 'ok')
         self.assertEqual(self.ask('attach', run='r0', follow=True)[0]['status'], 'ok')
 
+    def test_a_job_that_ends_there_has_ended(self):
+        end = self.detach('full', 'head -c 3000000 /dev/zero; exit 7')
+        self.assertEqual(end['status'], 'ok')
+        end, out = self.ask('attach', run='full', follow=True)
+        self.assertEqual((end['state'], end['problem'], end['exit']), ('ended', 'exit-nonzero', 7))
+        self.assertGreater(len(out), 500000)
+        self.assertEqual(len(out) + end['stdout_dropped'], 3000000)
+        self.assertEqual(self.ask('collect', run='full')[0]['status'], 'ok')
+
 
 def group_of(pid):
     """The process group, but for one that is dead already; None."""

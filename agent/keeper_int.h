@@ -24,7 +24,7 @@ enum {
 
 struct keeper_stream {
     int fd;   /* -1: at its end */
-    int sink; /* -1: dropped */
+    int sink; /* -1: dropped from here on */
     uint64_t kept, dropped;
 };
 

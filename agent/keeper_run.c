@@ -248,7 +248,8 @@ static void on_job(struct keeping *k)
 
 /* ---- streams ---- */
 
-/* The head of a stream is kept; past max_output, or when the disk is full, it is counted. */
+/* The head of a stream is kept; past max_output, or once the disk was full, it is counted: with
+ * room again later the file would have a hole that nobody sees. */
 static void keep(struct keeper_stream *s, const struct job *j, const uint8_t *p, size_t n)
 {
     while (n > 0 && s->sink >= 0 && s->kept < j->max_output) {
@@ -256,8 +257,10 @@ static void keep(struct keeper_stream *s, const struct job *j, const uint8_t *p,
         ssize_t went = write(s->sink, p, room < n ? (size_t)room : n);
         if (went < 0 && errno == EINTR)
             continue;
-        if (went <= 0)
+        if (went <= 0) {
+            s->sink = -1; /* the job's, not ours to close */
             break;
+        }
         s->kept += (uint64_t)went;
         p += went;
         n -= (size_t)went;

@@ -305,6 +305,23 @@ class FullDisk(Case):
         self.assertEqual(len(out) + end['stdout_dropped'], 3000000)
         self.assertEqual(self.ask('collect', run='full')[0]['status'], 'ok')
 
+    def test_what_is_kept_is_the_head(self):
+        self.fill(leave=200000)
+        wrote, go = self.gate('wrote'), self.gate('go')
+        end = self.detach('head', f'seq 100000; echo > {wrote}; read x < {go}; seq 100001 110000')
+        self.assertEqual(end['status'], 'ok')
+        with open(wrote) as f:
+            f.read()
+        os.unlink(self.filler)
+        with open(go, 'w') as f:
+            f.write('go\n')
+        end, out = self.ask('attach', run='head', follow=True)
+        whole = ''.join(f'{n}\n' for n in range(1, 110001)).encode()
+        self.assertEqual(end['state'], 'ended')
+        self.assertGreater(len(out), 100000)
+        self.assertEqual(out, whole[:len(out)])
+        self.assertEqual(len(out) + end['stdout_dropped'], len(whole))
+
 
 def group_of(pid):
     """The process group, but for one that is dead already; None."""

@@ -115,7 +115,8 @@ static bool lists(struct span names, const char *name)
     return false;
 }
 
-/* Lines "0::/group" (version 2) and "4:cpu,cpuacct:/group". Returns the version. */
+/* Lines "0::/group" (version 2) and "4:cpu,cpuacct:/group". Returns the version. `rest` may be in
+ * c->file: what is read here are single values. */
 static int read_groups(struct core *c, struct span rest, struct limits *l)
 {
     static const char *const controllers[] = {"cpu", "memory", "pids"};
@@ -152,7 +153,6 @@ void section_cgroup(struct sample *s)
 {
     struct limits l = {0};
     struct span rest;
-    char text[1024];
     int sys = core_read(s->c, &s->c->file, "proc/self/cgroup", &rest);
     if (sys == 0 && !core_exists(s->c, "sys/fs/cgroup"))
         sys = ENOENT;
@@ -160,8 +160,7 @@ void section_cgroup(struct sample *s)
         section_fail(s, sys, "cgroup");
         return;
     }
-    span_copy(text, sizeof text, rest);
-    emit_u64(s, "version", (uint64_t)read_groups(s->c, span_of(text), &l));
+    emit_u64(s, "version", (uint64_t)read_groups(s->c, rest, &l));
     emit_if(s, "memory_max", l.has_memory, l.memory);
     emit_if(s, "memory_current", l.has_current, l.current);
     emit_if(s, "cpu_quota_us", l.has_quota, l.quota);

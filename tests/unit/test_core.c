@@ -508,6 +508,34 @@ static void cgroup_2_takes_the_tightest(void **state)
     fx_is(f, "cgroup/data/memory_max", 9000);
 }
 
+/* As below Kubernetes: a long path, once for each controller. */
+static void a_long_list_of_cgroups_is_read_whole(void **state)
+{
+    struct fx *f = *state;
+    static const char pod[] = "kubepods/burstable/pod0f2d1c3b-7a65-4e4f-9b58-2f1d6c7e8a90/"
+                              "3f9a7c1e5b2d4860a1c3e5f70918273645546372819a0b1c2d3e4f5061728394";
+    static const char *const names[] = {
+        "name=systemd", "rdma",   "hugetlb", "net_cls,net_prio", "blkio", "freezer", "devices",
+        "perf_event",   "cpuset", "misc",    "cpu,cpuacct",      "pids",  "debug",   "memory"};
+    char text[4096], path[3][200];
+    size_t n = 0;
+    for (unsigned i = 0; i < 14; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%u:%s:/%s\n", 14 - i, names[i], pod);
+    assert_true(n > 1800);
+    fx_add(f, "proc/self/cgroup", text);
+    snprintf(path[0], sizeof path[0], "sys/fs/cgroup/memory/%s/memory.limit_in_bytes", pod);
+    snprintf(path[1], sizeof path[1], "sys/fs/cgroup/cpu/%s/cpu.cfs_quota_us", pod);
+    snprintf(path[2], sizeof path[2], "sys/fs/cgroup/cpu/%s/cpu.cfs_period_us", pod);
+    fx_add(f, path[0], "536870912\n");
+    fx_add(f, path[1], "50000\n");
+    fx_add(f, path[2], "100000\n");
+    fx_sample(f, "cgroup");
+    fx_status(f, "cgroup", "ok");
+    fx_is(f, "cgroup/data/version", 1);
+    fx_is(f, "cgroup/data/memory_max", 536870912);
+    fx_is(f, "cgroup/data/cpu_quota_us", 50000);
+}
+
 static void cgroup_1_is_read_too(void **state)
 {
     struct fx *f = *state;
@@ -611,6 +639,7 @@ int main(void)
         WITH(pressure_is_read),
         WITH(cgroup_2_takes_the_tightest),
         WITH(cgroup_1_is_read_too),
+        WITH(a_long_list_of_cgroups_is_read_whole),
         WITH(a_tree_in_a_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

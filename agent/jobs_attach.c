@@ -101,8 +101,13 @@ static void end(struct follower *f)
 
 /* ---- following ---- */
 
-/* true: all that is in it now was sent. */
-static bool pump(struct follower *f, unsigned i)
+enum pumped {
+    PUMP_DRY,  /* all that is in it now was sent */
+    PUMP_FULL, /* no credit or no room for more: the loop says when there is */
+    PUMP_MORE, /* its share of a turn was sent */
+};
+
+static enum pumped pump(struct follower *f, unsigned i)
 {
     static const char *const NAMES[] = {"stdout", "stderr"};
     if (f->fd[i] < 0)
@@ -110,13 +115,13 @@ static bool pump(struct follower *f, unsigned i)
     for (unsigned k = 0; k < CHUNKS; k++) {
         ssize_t n = f->fd[i] >= 0 ? pread(f->fd[i], f->chunk, CHUNK, (off_t)f->at[i]) : 0;
         if (n <= 0)
-            return true;
+            return PUMP_DRY;
         size_t went = serve_data(f->op, (uint8_t)(i + 1), f->chunk, (size_t)n);
         f->at[i] += went;
         if (went < (size_t)n)
-            return false;
+            return PUMP_FULL;
     }
-    return false;
+    return PUMP_MORE;
 }
 
 static void drain_watch(struct follower *f)
@@ -135,12 +140,12 @@ static void go_on(struct op *op, uint64_t now_ms)
     f->look_at = now_ms + LOOK_MS;
     /* Its state first: what was written before the end is in the files then. */
     bool there = job_look(f->dir, f->name.name, &f->st);
-    bool out = !f->data || pump(f, 0), err = !f->data || pump(f, 1);
-    f->dry = out && err;
+    enum pumped out = f->data ? pump(f, 0) : PUMP_DRY, err = f->data ? pump(f, 1) : PUMP_DRY;
+    f->dry = out == PUMP_DRY && err == PUMP_DRY;
     if (f->dry && there && (f->st.state != JOB_RUNNING || !f->follow))
         end(f);
-    else if (!f->dry && op->credit > 0)
-        f->look_at = 0; /* it was only the share of a turn */
+    else if (out == PUMP_MORE || err == PUMP_MORE)
+        f->look_at = 0;
 }
 
 static void turn(struct op *op, const struct pollfd *fds, size_t n, uint64_t now_ms)

@@ -257,7 +257,7 @@ static void rig_turn(void)
 
 static void rig_until_end(void)
 {
-    rig_parse();
+    rig_flush(); /* credit alone may bring the end: then there is nothing to wait for */
     while (!rig.ended && serve_result(rig.s) == RC_OK)
         rig_turn();
 }

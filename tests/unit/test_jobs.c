@@ -193,6 +193,29 @@ static void test_life(void **state)
     close(fd);
 }
 
+/* Credit is there, but nobody takes what is written: it waits, and does not look again at once. */
+static void test_slow_reader(void **state)
+{
+    (void)state;
+    static struct pollfd fds[SERVE_MAX_FDS];
+    enum { SIZE = 3000000, WINDOW = 4 << 20 };
+    const struct ask a = {.run = "slow", .shell = "head -c 3000000 /dev/zero", .follow = true};
+    detached(&a);
+    named("attach", &a);
+    assert_string_equal(rig.status, "ok");
+    rig_request(++next_id, "attach", 2, put_named, &(struct ask){.run = "slow", .follow = true},
+                WINDOW);
+    for (unsigned i = 0; i < 100; i++) { /* the queue is full well before that */
+        (void)serve_fds(rig.s, fds);
+        serve_turn(rig.s, fds, clock_ms());
+    }
+    assert_true(serve_wake_at(rig.s) > clock_ms());
+    rig_until_end(); /* and room for it is all it needs */
+    assert_int_equal(rig.n_out, SIZE);
+    named("collect", &(struct ask){.run = "slow"});
+    assert_string_equal(rig.status, "ok");
+}
+
 static void test_capped(void **state)
 {
     (void)state;
@@ -403,6 +426,7 @@ int main(void)
         RIG_TEST(test_life),         RIG_TEST(test_capped),    RIG_TEST(test_twice),
         RIG_TEST(test_cannot_start), RIG_TEST(test_kill),      RIG_TEST(test_lost),
         RIG_TEST(test_recycled),     RIG_TEST(test_no_memory), RIG_TEST(test_folder_of_others),
+        RIG_TEST(test_slow_reader),
     };
     signal(SIGPIPE, SIG_IGN); /* as the agent does (agent/limits.c) */
     if (mkdtemp(folder) == NULL || setenv("XDG_STATE_HOME", folder, 1) != 0)

@@ -27,7 +27,7 @@ struct process_more {
     uint64_t uid[3], gid[3], voluntary, involuntary;
     uint64_t size, resident, shared, text, data; /* pages */
     uint64_t syscr, syscw, read_bytes, write_bytes, rchar, wchar;
-    char cpus_allowed[64]; /* list of CPUs, "" when not known */
+    char cpus_allowed[256]; /* list of CPUs, "" when not known or longer */
 };
 void process_more(struct core *c, uint64_t pid, struct process_more *m);
 bool process_io(struct core *c, uint64_t pid, struct process_more *m);

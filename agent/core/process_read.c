@@ -135,7 +135,8 @@ static void parse_status(struct span rest, struct process_more *m)
             voluntary = span_u64(span_trim(line), &m->voluntary);
         else if (span_is(key, "nonvoluntary_ctxt_switches"))
             involuntary = span_u64(span_trim(line), &m->involuntary);
-        else if (span_is(key, "Cpus_allowed_list"))
+        else if (span_is(key, "Cpus_allowed_list") &&
+                 span_trim(line).n < sizeof m->cpus_allowed) /* cut it would look whole */
             span_copy(m->cpus_allowed, sizeof m->cpus_allowed, span_trim(line));
     }
     m->has_ids = uid && gid;
@@ -181,13 +182,21 @@ bool process_io(struct core *c, uint64_t pid, struct process_more *m)
     return m->has_io;
 }
 
+/* Of a piece that filled its buffer: without what may be half a line. */
+static struct span whole_lines(struct span all, size_t cap)
+{
+    while (all.n > 0 && (all.n == cap || all.p[all.n - 1] != '\n'))
+        all.n--;
+    return all;
+}
+
 void process_more(struct core *c, uint64_t pid, struct process_more *m)
 {
     char text[4096];
     struct span all;
     *m = (struct process_more){0};
     if (piece(c, pid, "status", text, sizeof text, &all) == 0)
-        parse_status(all, m);
+        parse_status(all.n < sizeof text ? all : whole_lines(all, sizeof text), m);
     if (piece(c, pid, "statm", text, sizeof text, &all) == 0)
         parse_statm(all, m);
     m->size = bytes_of(c, m->size);

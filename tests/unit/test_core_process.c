@@ -239,6 +239,31 @@ static void what_is_not_there_is_nil(void **state)
     fx_cell_nil(f, table, 1, "read_bytes");
 }
 
+/* What is not whole is not known: a list cut at a comma would look like one. */
+static void a_long_affinity_is_whole_or_nil(void **state)
+{
+    struct fx *f = *state;
+    char stat[256], list[600] = "0", text[5000];
+    stat_file(f, stat, sizeof stat, 42, "cat", 'S', 1, 1);
+    f->request.top = 1;
+    for (unsigned cpu = 2; strlen(list) < 250; cpu += 2)
+        snprintf(list + strlen(list), sizeof list - strlen(list), ",%u", cpu);
+    assert_true(strlen(list) > 64 && strlen(list) < 256);
+    snprintf(text, sizeof text, "Cpus_allowed_list:\t%s\n", list);
+    fx_add(f, "proc/42/status", text);
+    fx_sample(f, "processes");
+    fx_cell_text(f, table, 0, "cpu_affinity", list);
+    snprintf(text, sizeof text, "Cpus_allowed_list:\t%s,%s\n", list, list);
+    fx_add(f, "proc/42/status", text);
+    fx_sample(f, "processes");
+    fx_cell_nil(f, table, 0, "cpu_affinity");
+    /* Of the file only its first 4096 bytes are read: many groups stand before it. */
+    snprintf(text, sizeof text, "Groups:\t%*s\nCpus_allowed_list:\t0-63\n", 4096 - 30, "1");
+    fx_add(f, "proc/42/status", text);
+    fx_sample(f, "processes");
+    fx_cell_nil(f, table, 0, "cpu_affinity");
+}
+
 static void with_detail_there_is_more(void **state)
 {
     struct fx *f = *state;
@@ -571,6 +596,7 @@ int main(void)
         cmocka_unit_test(command_lines),
         WITH(a_row_has_all_of_it),
         WITH(what_is_not_there_is_nil),
+        WITH(a_long_affinity_is_whole_or_nil),
         WITH(with_detail_there_is_more),
         WITH(the_leaders_lead),
         WITH(hidden_processes_are_told),

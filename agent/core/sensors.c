@@ -49,15 +49,20 @@ static bool next_base(const struct core_names *names, size_t *i, char base[64], 
 static void write_temperature(struct sample *s, struct rows *t, struct span chip, struct span label,
                               double current, double high, double critical, unsigned known)
 {
-    bool has_high = (known & 1) != 0, has_critical = (known & 2) != 0;
+    /* One that is not given, or is 0, is as the other. */
+    bool some_high = (known & 1) != 0 && high != 0,
+         some_critical = (known & 2) != 0 && critical != 0;
+    if (some_high != some_critical) {
+        high = critical = some_high ? high : critical;
+        known = 3;
+    }
     if (!rows_next(s, t))
         return;
     emit_add_text(s, chip);
     emit_add_text(s, label);
     wire_add_f64(&s->w, current / 1000);
-    /* One that is not given is as the other. */
-    emit_add_f64_if(s, has_high || has_critical, (has_high ? high : critical) / 1000);
-    emit_add_f64_if(s, has_high || has_critical, (has_critical ? critical : high) / 1000);
+    emit_add_f64_if(s, (known & 1) != 0, high / 1000);
+    emit_add_f64_if(s, (known & 2) != 0, critical / 1000);
 }
 
 static void one_temperature(struct sample *s, struct rows *t, const char *folder, const char *base)

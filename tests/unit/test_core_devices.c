@@ -396,6 +396,38 @@ static void temperatures_of_hwmon(void **state)
     fx_cell_nil(f, t, 2, "critical");
 }
 
+/* psutil decides by truth, so 0 is as good as none, but stays where there is no other. */
+static void a_bound_of_zero_is_none(void **state)
+{
+    struct fx *f = *state;
+    static const char t[] = "sensors/data/temperatures";
+    static const struct {
+        const char *max, *crit;
+        double high, critical;
+    } rows[] = {{"0\n", "95000\n", 95, 95}, {"80000\n", "0\n", 80, 80}, {"0\n", "0\n", 0, 0}};
+    char path[6][64];
+    fx_add(f, "sys/class/hwmon/hwmon0/name", "name\n");
+    for (unsigned i = 0; i < 3; i++) {
+        char input[64];
+        snprintf(input, sizeof input, "sys/class/hwmon/hwmon0/temp%u_input", i + 1);
+        snprintf(path[2 * i], 64, "sys/class/hwmon/hwmon0/temp%u_max", i + 1);
+        snprintf(path[2 * i + 1], 64, "sys/class/hwmon/hwmon0/temp%u_crit", i + 1);
+        fx_add(f, input, "30000\n");
+        fx_add(f, path[2 * i], rows[i].max);
+        fx_add(f, path[2 * i + 1], rows[i].crit);
+    }
+    fx_add(f, "sys/class/hwmon/hwmon0/temp4_input", "30000\n");
+    fx_add(f, "sys/class/hwmon/hwmon0/temp4_max", "0\n");
+    fx_sample(f, "sensors");
+    assert_int_equal(fx_rows(f, t), 4);
+    for (unsigned i = 0; i < 3; i++) {
+        fx_cell_is(f, t, i, "high", rows[i].high);
+        fx_cell_is(f, t, i, "critical", rows[i].critical);
+    }
+    fx_cell_is(f, t, 3, "high", 0);
+    fx_cell_nil(f, t, 3, "critical");
+}
+
 /* psutil: test_emulate_class_thermal. */
 static void temperatures_of_zones(void **state)
 {
@@ -585,6 +617,7 @@ int main(void)
         WITH(sockets_of_unix_and_their_owners),
         WITH(many_sockets_are_counted),
         WITH(temperatures_of_hwmon),
+        WITH(a_bound_of_zero_is_none),
         WITH(temperatures_of_zones),
         WITH(fans),
         WITH(battery),

@@ -248,7 +248,8 @@ bool process_cmdline(struct core *c, uint64_t pid, char *dst, size_t cap, struct
 
 /* ---- with detail ---- */
 
-/* "/usr/bin/x (deleted)" is "/usr/bin/x", unless there is a file of that very name. */
+/* "/usr/bin/x (deleted)" is "/usr/bin/x". psutil asks whether there is a file of that very name; we
+ * do not: the place is the process's choice, and where it hangs so would we. */
 static bool link_of(struct core *c, uint64_t pid, const char *name, char text[CORE_PATH],
                     struct span *out)
 {
@@ -260,7 +261,7 @@ static bool link_of(struct core *c, uint64_t pid, const char *name, char text[CO
         return false;
     size_t len = strnlen(text, (size_t)n), tail = sizeof deleted - 1;
     text[len] = '\0';
-    if (len > tail && strcmp(text + len - tail, deleted) == 0 && !core_exists(c, text + 1))
+    if (len > tail && strcmp(text + len - tail, deleted) == 0)
         len -= tail;
     *out = (struct span){text, len};
     return true;

@@ -613,6 +613,30 @@ static void a_tree_in_a_folder(void **state)
     must(system(command) == 0);
 }
 
+/* Figures of FAT may have to be read from the disk: not here, where a dead one would hang us all.
+ */
+static void fat_is_asked_by_a_child(void **state)
+{
+    struct fx *f = *state;
+    char root[] = "/tmp/muster-core-XXXXXX", command[64];
+    static const char *const types[] = {"ext4", "vfat", "msdos"};
+    must(mkdtemp(root) != NULL);
+    write_file(root, "proc/filesystems", "\text4\n\tvfat\n\tmsdos\n");
+    for (unsigned i = 0; i < 3; i++) {
+        struct core_spec spec = {.root = root, .may_fork = true};
+        char mounts[64];
+        snprintf(mounts, sizeof mounts, "/dev/sda1 / %s rw 0 0\n", types[i]);
+        write_file(root, "proc/self/mounts", mounts);
+        core_free(f->core);
+        must(core_new(&f->core, &spec, NULL) == RC_OK);
+        fx_sample(f, "disk");
+        fx_cell_text(f, "disk/data/mounts", 0, "status", "ok");
+        assert_int_equal(f->core->ask != NULL, i > 0);
+    }
+    snprintf(command, sizeof command, "rm -rf %s", root);
+    must(system(command) == 0);
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fx_setup, fx_teardown)
@@ -641,6 +665,7 @@ int main(void)
         WITH(cgroup_1_is_read_too),
         WITH(a_long_list_of_cgroups_is_read_whole),
         WITH(a_tree_in_a_folder),
+        WITH(fat_is_asked_by_a_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 #include "common/num.h"
 
 enum { STATUS_MAX = 4096, STATUS_LENGTH = 512, STATUS_HEAD = 24, ORDER_MAX = 64 };
+enum { ORDERS = 4096, ORDER_READS = 16 /* a fifo holds no more */ };
 
 static const char *const FILES[] = {"status", "status.new", "stdout", "stderr", "lock", "orders"};
 
@@ -442,14 +443,35 @@ bool job_tell(int dir, uint64_t grace_ms)
     return ok;
 }
 
+/* "stop 5000": the time, if it is less than what is known. */
+static bool take_order(const char *line, bool known, uint64_t *grace_ms)
+{
+    uint64_t ms;
+    if (strncmp(line, "stop ", 5) != 0 || num_u64(line + 5, 0, EXEC_MAX_MS, &ms, NULL) != RC_OK)
+        return known;
+    *grace_ms = known && *grace_ms < ms ? *grace_ms : ms;
+    return true;
+}
+
+/* What has no end of a line behind it is no order: a writer puts each down whole. */
 bool job_order(struct job *j, uint64_t *grace_ms)
 {
-    char text[ORDER_MAX + 1];
-    ssize_t n = read(j->orders, text, sizeof text - 1);
-    if (n <= 5)
-        return false;
-    text[n] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return strncmp(text, "stop ", 5) == 0 &&
-           num_u64(text + 5, 0, EXEC_MAX_MS, grace_ms, NULL) == RC_OK;
+    char text[ORDERS + 1];
+    size_t held = 0;
+    bool told = false;
+    ssize_t n;
+    for (unsigned i = 0; i < ORDER_READS; i++) {
+        if ((n = read(j->orders, text + held, ORDERS - held)) <= 0)
+            break;
+        held += (size_t)n;
+        text[held] = '\0';
+        char *line = text;
+        for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+            *end = '\0';
+            told = take_order(line, told, grace_ms);
+        }
+        held = held == ORDERS && line == text ? 0 : held - (size_t)(line - text);
+        memmove(text, line, held);
+    }
+    return told;
 }

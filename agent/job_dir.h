@@ -60,7 +60,8 @@ void job_remove(struct job *j); /* and the files go */
 bool job_begin(struct job *j);
 void job_started(struct job *j, pid_t pid);
 void job_ended(struct job *j);
-bool job_order(struct job *j, uint64_t *grace_ms); /* told to stop */
+/* Told to stop: takes all orders that wait; the least grace of them. */
+bool job_order(struct job *j, uint64_t *grace_ms);
 
 /* The folder of all of them; -1 with errno (ENOENT: there never was one). */
 int jobs_open(char *const *env, bool create, struct err *e);

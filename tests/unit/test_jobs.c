@@ -280,6 +280,33 @@ static void test_kill(void **state)
     assert_string_equal(rig.status, "ok");
 }
 
+/* Orders that wait together: the least grace of them, whatever stands between. */
+static void test_orders(void **state)
+{
+    (void)state;
+    struct err e;
+    struct job j;
+    uint64_t grace_ms = 0;
+    assert_int_equal(job_create(&j, "orders", "h", 1000, environ, &e), RC_OK);
+    assert_false(job_order(&j, &grace_ms));
+    assert_true(job_tell(j.dir, 60000));
+    assert_true(job_order(&j, &grace_ms));
+    assert_int_equal(grace_ms, 60000);
+    for (unsigned i = 0; i < 20; i++)
+        assert_true(job_tell(j.dir, 60000));
+    assert_true(job_tell(j.dir, 500));
+    assert_true(job_tell(j.dir, 60000));
+    assert_true(job_order(&j, &grace_ms));
+    assert_int_equal(grace_ms, 500);
+    assert_false(job_order(&j, &grace_ms)); /* all of them were taken */
+    static const char noise[] = "stop\nstop x\nstop 7\nhalt 5\nstop 3";
+    assert_int_equal(write(j.orders, noise, sizeof noise - 1), (ssize_t)(sizeof noise - 1));
+    assert_true(job_order(&j, &grace_ms));
+    assert_int_equal(grace_ms, 7);
+    assert_false(job_order(&j, &grace_ms));
+    job_remove(&j);
+}
+
 static void read_status(const char *name, struct job_status *st)
 {
     char path[256];
@@ -426,7 +453,7 @@ int main(void)
         RIG_TEST(test_life),         RIG_TEST(test_capped),    RIG_TEST(test_twice),
         RIG_TEST(test_cannot_start), RIG_TEST(test_kill),      RIG_TEST(test_lost),
         RIG_TEST(test_recycled),     RIG_TEST(test_no_memory), RIG_TEST(test_folder_of_others),
-        RIG_TEST(test_slow_reader),
+        RIG_TEST(test_slow_reader),  RIG_TEST(test_orders),
     };
     signal(SIGPIPE, SIG_IGN); /* as the agent does (agent/limits.c) */
     if (mkdtemp(folder) == NULL || setenv("XDG_STATE_HOME", folder, 1) != 0)

@@ -37,7 +37,8 @@ static const char SCRIPT[] =
     "{ rm -f \"$t\"; continue; }; "
     "say want; head -c \"$S\" >\"$t\" || { rm -f \"$t\"; say no-place; exit 1; }; "
     "good \"$t\" || { rm -f \"$t\"; say changed; exit 1; }; "
-    "mv -f \"$t\" \"$f\" && run \"$f\"; "
+    "mv -f \"$t\" \"$f\" && { find \"$d\" -type f \\( -name \"muster-agent-*\" -o -name "
+    "\".new.*\" \\) -mtime +30 -exec rm -f {} + 2>/dev/null; run \"$f\"; }; "
     "rm -f \"$t\"; done; say no-place; exit 1";
 
 static bool is_hex(const char *s, size_t n)

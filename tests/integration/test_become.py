@@ -10,6 +10,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 
 import agent_peer as ap
@@ -288,6 +289,14 @@ class Become(unittest.TestCase):
         with open(copy, 'w') as f:
             f.write('#!/bin/sh\necho bad\n')
         os.chmod(copy, 0o700)
+        # What an older version left goes then, and what a script that was killed did, but not before its time.
+        names = [f'{PLACES[0]}/muster-agent-{"0" * 63}', f'{PLACES[0]}/.new.']
+        files = [name + end for name in names for end in ('1', '2')]
+        for i, path in enumerate(files):
+            with open(path, 'w'):
+                self.addCleanup(lambda p=path: os.path.exists(p) and os.unlink(p))
+            when = time.time() - 86400 * (29 if i % 2 else 32)
+            os.utime(path, (when, when))
         a = self.start()
         id, nonce = self.channel(a, self.digest)
         read = b''
@@ -298,6 +307,7 @@ class Become(unittest.TestCase):
         self.assertEqual(read[:32], ap.MAGIC + nonce)
         a.input(id, b'', last=True)
         self.assertEqual(a.until_end(id)[-1].map['status'], 'ok')
+        self.assertEqual([os.path.exists(p) for p in files], [False, True] * 2)
         with open(copy, 'rb') as f:
             self.assertEqual(hashlib.sha256(f.read()).hexdigest(), self.digest)
 

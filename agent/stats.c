@@ -102,6 +102,16 @@ static enum rc read_request(const struct wire_map *m, struct stats *st, struct e
 
 /* ---- the samples ---- */
 
+/* With one sample, or by what they hold now, nothing is compared. */
+static enum rc keep_past(struct stats *st, struct err *e)
+{
+    struct core_request *r = &st->request;
+    if (st->count == 1 || r->top == 0 || r->by == CORE_BY_RSS)
+        return RC_OK;
+    r->past = core_past_new();
+    return r->past != NULL ? RC_OK : err_nomem(e);
+}
+
 static enum rc start(struct op *op, const struct wire_map *m, struct err *e)
 {
     if (serve_core(op) == NULL)
@@ -111,7 +121,8 @@ static enum rc start(struct op *op, const struct wire_map *m, struct err *e)
         return err_nomem(e);
     op->state = st;
     buf_init(&st->sample, FRAME_MAX);
-    return read_request(m, st, e); /* due at once: the first turn takes it */
+    enum rc rc = read_request(m, st, e); /* due at once: the first turn takes it */
+    return rc == RC_OK ? keep_past(st, e) : rc;
 }
 
 static void sent(struct op *op, struct stats *st)
@@ -208,6 +219,7 @@ static void fini(struct op *op)
     if (st == NULL)
         return;
     buf_fini(&st->sample);
+    core_past_free(st->request.past);
     mem_free(st);
 }
 

@@ -2,8 +2,9 @@
  * (proto/PROTOCOL.md). The agent runs it on the real host, the simulator in its own process for
  * thousands of hosts, tests on fixture trees.
  *
- * Knows nothing of frames, requests or time between samples: raw counters leave, percentages and
- * rates are the controller's. No global state: all of it is in struct core. One thread at a time.
+ * Knows nothing of frames and requests: raw counters leave, percentages and rates are the
+ * controller's. No global state: all of it is in struct core, but for what a request keeps between
+ * its samples (core_past). One thread at a time.
  * What may block (statvfs of a dead mount) runs in a child process with a bound; the simulator
  * turns that off.
  */
@@ -31,14 +32,21 @@ struct core_spec {
 enum rc core_new(struct core **out, const struct core_spec *spec, struct err *e);
 void core_free(struct core *c); /* NULL is fine */
 
+/* What processes had used when the sample before was taken: with it those lead a later sample that
+ * used most since, and not since they were started. NULL when there is no memory. */
+struct core_past;
+struct core_past *core_past_new(void);
+void core_past_free(struct core_past *p); /* NULL is fine */
+
 enum core_by { CORE_BY_RSS, CORE_BY_CPU, CORE_BY_IO };
 
 struct core_request {
     uint64_t sections; /* bit per section number, see core_section_find */
     uint32_t top;      /* rows of processes, 0 none */
     enum core_by by;
-    bool detail;         /* raw meminfo and vmstat too */
-    uint64_t section_ms; /* bound on each section */
+    struct core_past *past; /* for by cpu and io; NULL: by totals */
+    bool detail;            /* raw meminfo and vmstat too */
+    uint64_t section_ms;    /* bound on each section */
 };
 
 /* The number of a section by its name; -1 when there is none. Names in order, for messages and

@@ -77,15 +77,24 @@ static int by_rank(const void *a, const void *b)
 
 /* ---- all of them ---- */
 
-static uint64_t key_of(struct sample *s, const struct process *p)
+static uint64_t used(const struct sample *s, const struct process_use *u)
+{
+    return s->r->by == CORE_BY_CPU ? u->cpu : u->has_io ? u->read + u->write : 0;
+}
+
+static uint64_t key_of(struct sample *s, struct process *p)
 {
     struct process_more m = {0};
-    switch (s->r->by) {
-    case CORE_BY_CPU: return p->utime + p->stime;
-    case CORE_BY_IO: return process_io(s->c, p->pid, &m) ? m.read_bytes + m.write_bytes : 0;
-    case CORE_BY_RSS: break;
+    struct process_use use = {.cpu = p->utime + p->stime};
+    if (s->r->by == CORE_BY_RSS)
+        return p->rss_pages;
+    if (s->r->by == CORE_BY_IO && process_io(s->c, p->pid, &m)) {
+        use.has_io = true;
+        use.read = m.read_bytes;
+        use.write = m.write_bytes;
     }
-    return p->rss_pages;
+    process_past_look(s, &use, p);
+    return p->has_recent ? used(s, &p->recent) : process_past_share(s, p, used(s, &use));
 }
 
 static void count(struct counts *n, const struct process *p)
@@ -102,7 +111,7 @@ static void count(struct counts *n, const struct process *p)
 }
 
 /* 0 or an errno. */
-static int look_at_all(struct sample *s, struct counts *n, struct leaders *l)
+static int look_at_all(struct sample *s, struct counts *n, struct leaders *l, uint64_t *since_us)
 {
     struct core_dir d;
     struct process p;
@@ -110,6 +119,7 @@ static int look_at_all(struct sample *s, struct counts *n, struct leaders *l)
     int sys = core_dir_open(s->c, &d, "proc");
     if (sys != 0)
         return sys;
+    *since_us = process_past_begin(s->r->past);
     for (const char *name; (name = core_dir_next(&d)) != NULL && !section_late(s);) {
         if (!span_u64(span_of(name), &pid) || pid == 0 || pid > INT32_MAX)
             continue;
@@ -124,6 +134,7 @@ static int look_at_all(struct sample *s, struct counts *n, struct leaders *l)
         }
     }
     core_dir_close(&d);
+    process_past_end(s->r->past, strcmp(s->status, "ok") == 0);
     return 0;
 }
 
@@ -134,6 +145,7 @@ struct context {
     uint64_t boot;
     bool has_boot;
     size_t cmdline_most;
+    bool recent; /* there was a sample before */
 };
 
 /* comm has 15 characters; the rest may be in the first argument. */
@@ -172,8 +184,25 @@ static const char *const columns[] = {
     "minor_faults", "major_faults", "read_count", "write_count", "read_chars", "write_chars",
     "cpu_affinity",
     /* with detail */
-    "exe", "cwd", "num_fds", "uss", "pss", "swap", "ionice_class", "ionice_value"};
-enum { COLUMNS = sizeof columns / sizeof columns[0], COSTLY = 8 };
+    "exe", "cwd", "num_fds", "uss", "pss", "swap", "ionice_class", "ionice_value",
+    /* since the sample before */
+    "cpu_recent", "read_recent", "write_recent"};
+enum { COLUMNS = sizeof columns / sizeof columns[0], COSTLY = 8, RECENT = 3 };
+
+static size_t choose_columns(const struct sample *s, bool recent, const char *to[COLUMNS])
+{
+    size_t n = COLUMNS - COSTLY - RECENT;
+    memcpy(to, columns, n * sizeof *to);
+    if (s->r->detail) {
+        memcpy(to + n, columns + COLUMNS - COSTLY - RECENT, COSTLY * sizeof *to);
+        n += COSTLY;
+    }
+    if (recent) {
+        memcpy(to + n, columns + COLUMNS - RECENT, RECENT * sizeof *to);
+        n += RECENT;
+    }
+    return n;
+}
 
 static void add_who(struct sample *s, const struct context *x, const struct process *p,
                     const struct process_more *m, struct span cmdline)
@@ -251,6 +280,13 @@ static void add_costly(struct sample *s, const struct process_costly *x)
     emit_add_u64_if(s, x->has_ionice, x->io_value);
 }
 
+static void add_recent(struct sample *s, const struct process *p)
+{
+    emit_add_u64_if(s, p->has_recent, p->recent.cpu);
+    emit_add_u64_if(s, p->has_recent && p->recent.has_io, p->recent.read);
+    emit_add_u64_if(s, p->has_recent && p->recent.has_io, p->recent.write);
+}
+
 static bool gone(struct core *c, uint64_t pid)
 {
     char path[CORE_PATH];
@@ -280,12 +316,15 @@ static void write_row(struct sample *s, struct rows *t, const struct context *x,
     add_others(s, p, &m);
     if (s->r->detail)
         add_costly(s, &costly);
+    if (x->recent)
+        add_recent(s, p);
 }
 
-static void write_rows(struct sample *s, struct leaders *l)
+static void write_rows(struct sample *s, struct leaders *l, bool recent)
 {
     struct rows t;
-    struct context x = {.cmdline_most = CMDLINES / (l->max + 1)};
+    struct context x = {.cmdline_most = CMDLINES / (l->max + 1), .recent = recent};
+    const char *chosen[COLUMNS];
     if (x.cmdline_most < CMDLINE_LEAST)
         x.cmdline_most = CMDLINE_LEAST;
     if (x.cmdline_most > PROCESS_CMDLINE)
@@ -294,7 +333,7 @@ static void write_rows(struct sample *s, struct leaders *l)
     process_users_read(s->c, &x.users);
     if (l->n > 1)
         qsort(l->list, l->n, sizeof *l->list, by_rank);
-    rows_open(s, &t, "processes", columns, COLUMNS - (s->r->detail ? 0 : COSTLY), l->max);
+    rows_open(s, &t, "processes", chosen, choose_columns(s, recent, chosen), l->max);
     for (size_t i = 0; i < l->n && !section_late(s); i++)
         write_row(s, &t, &x, &l->list[i]);
     rows_close(s, &t);
@@ -306,12 +345,13 @@ void section_processes(struct sample *s)
     enum { MOST = 1000 };
     struct counts n = {0};
     struct leaders l = {.max = s->r->top < MOST ? s->r->top : MOST};
+    uint64_t since_us = 0;
     l.list = mem_calloc(l.max + 1, sizeof *l.list);
     if (l.list == NULL) {
         s->c->nomem = true;
         return;
     }
-    int sys = look_at_all(s, &n, &l);
+    int sys = look_at_all(s, &n, &l, &since_us);
     if (sys == 0 && n.total == 0)
         sys = ENOENT;
     if (sys != 0) {
@@ -326,7 +366,9 @@ void section_processes(struct sample *s)
         emit_text(s, "visibility", span_of(host_sees_all(s) ? "all" : "own"));
         if (n.odd > 0)
             section_note(s, "some stat files could not be read");
-        write_rows(s, &l);
+        if (since_us > 0)
+            emit_u64(s, "recent_us", since_us);
+        write_rows(s, &l, since_us > 0);
     }
     mem_free(l.list);
 }

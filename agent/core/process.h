@@ -6,9 +6,17 @@
 
 enum { PROCESS_NAME = 64, PROCESS_CMDLINE = 4096, PROCESS_MOST_USERS = 4096 };
 
+struct process_use {
+    uint64_t cpu; /* ticks, user and system */
+    uint64_t read, write;
+    bool has_io; /* read and write are known */
+};
+
 /* What /proc/PID/stat says. */
 struct process {
-    uint64_t key; /* what the rows are ordered by */
+    uint64_t key;              /* what the rows are ordered by */
+    struct process_use recent; /* since the sample before, */
+    bool has_recent;           /* where that is known */
     uint64_t pid, ppid, utime, stime, cutime, cstime, start, minflt, majflt, vsize, rss_pages;
     uint64_t threads, cpu_num, iowait;
     int64_t nice, tty;
@@ -59,5 +67,15 @@ void process_users_read(struct core *c, struct process_users *u);
 /* Its name, or its number as text in dst. */
 struct span process_user_name(const struct process_users *u, uint64_t uid, char dst[24]);
 void process_users_free(struct process_users *u);
+
+/* What was used between two samples of a request, from what core_past keeps of each process: pid,
+ * start and counters of the first 8,192. A look goes from begin, which gives the microseconds since
+ * the one before (0: there was none), to end; one that was not whole is forgotten. */
+uint64_t process_past_begin(struct core_past *past);
+/* Sets has_recent and recent of *p, which has used so much, and keeps that for the next look. */
+void process_past_look(struct sample *s, const struct process_use *use, struct process *p);
+/* For one of which that is not known: its share of the time since, were it always as busy. */
+uint64_t process_past_share(const struct sample *s, const struct process *p, uint64_t total);
+void process_past_end(struct core_past *past, bool whole);
 
 #endif

@@ -131,6 +131,7 @@
     X(PROCS_DEAD, "processes.dead", PROCESSES, "by_status.dead", U64, COUNT, "processes in this state") \
     X(PROCS_IDLE, "processes.idle", PROCESSES, "by_status.idle", U64, COUNT, "threads of the kernel without work") \
     X(PROCS_VISIBILITY, "processes.visibility", PROCESSES, "visibility", TEXT, NONE, "all, or own: whose processes are counted") \
+    X(PROCS_RECENT, "processes.recent", PROCESSES, "recent_us", U64, MICROS, "time that process.cpu_recent and its like are of (--by cpu, --by io)") \
     X(PROCS_PARKED, "processes.parked", PROCESSES, "by_status.parked", U64, COUNT, "processes in this state") \
     PRESSURE(X, PSI_CPU_SOME, "pressure.cpu.some", "cpu.some")                                    \
     PRESSURE(X, PSI_CPU_FULL, "pressure.cpu.full", "cpu.full")                                    \
@@ -278,6 +279,9 @@
     X(PROC_WRITE_RATE, "process.write_rate", PROCESSES, NULL, F64, BYTES_PER_SECOND, "written to disks") \
     X(PROC_READ, "process.read_bytes", PROCESSES, "read_bytes", U64, BYTES, "read from disks so far") \
     X(PROC_WRITE, "process.write_bytes", PROCESSES, "write_bytes", U64, BYTES, "written to disks so far") \
+    X(PROC_CPU_RECENT, "process.cpu_recent", PROCESSES, "cpu_recent", U64, TICKS, "CPU time since the sample before (--by cpu, --by io)") \
+    X(PROC_READ_RECENT, "process.read_recent", PROCESSES, "read_recent", U64, BYTES, "read from disks since then (--by io)") \
+    X(PROC_WRITE_RECENT, "process.write_recent", PROCESSES, "write_recent", U64, BYTES, "written to disks since then (--by io)") \
     X(PROC_START, "process.start_ticks", PROCESSES, "start_ticks", U64, NUMBER, "start after boot in ticks: with pid its identity") \
     X(PROC_NICE, "process.nice", PROCESSES, "nice", I64, NUMBER, "niceness")                      \
     X(PROC_CPU_NUM, "process.cpu_num", PROCESSES, "cpu_num", I64, NUMBER, "CPU it ran on last")   \
@@ -334,7 +338,7 @@
     K(SENSOR, SENSOR_FIGURES, SENSORS, "temperatures", 256, "a sensor", "sensor.chip,sensor.label,sensor.current,sensor.high,sensor.critical") \
     K(FAN, FAN_FIGURES, SENSORS, "fans", 256, "a fan", "fan.chip,fan.label,fan.current")          \
     K(USER, USER_FIGURES, USERS, "users", 512, "a user's session", "user.name,user.terminal,user.host,user.started") \
-    K(PROCESS, PROCESS_FIGURES, PROCESSES, "processes", 1000, "a process", "process.pid,process.username,process.cpu_percent,process.memory_percent,process.rss,process.read_rate,process.write_rate,process.cmdline") \
+    K(PROCESS, PROCESS_FIGURES, PROCESSES, "processes", 1000, "a process", "process.pid,process.name,process.username,process.cpu_percent,process.memory_percent,process.rss,process.read_rate,process.write_rate,process.cmdline") \
     K(MEMINFO, MEMINFO_FIGURES, MEMORY, "meminfo", 128, "a line of /proc/meminfo", "meminfo.name,meminfo.value") \
     K(VMSTAT, VMSTAT_FIGURES, MEMORY, "vmstat", 256, "a line of /proc/vmstat", "vmstat.name,vmstat.value")
 

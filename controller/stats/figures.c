@@ -114,7 +114,11 @@ bool figure_needs_rates(enum figure f)
     switch (f) {
     case FIG_CPU_PERCENT:
     case FIG_PERCPU_PERCENT:
+    case FIG_PROCS_RECENT:
     case FIG_PROC_CPU:
+    case FIG_PROC_CPU_RECENT:
+    case FIG_PROC_READ_RECENT:
+    case FIG_PROC_WRITE_RECENT:
     case FIG_IO_BUSY:
     case FIG_IO_AWAIT:
     case FIG_MAX_BUSY: return true;

@@ -313,23 +313,47 @@ static void nics(struct pair *p)
     }
 }
 
-/* The same pid with another start is another process, and has no rates yet. */
-static void process_rates(struct pair *p)
+/* The same pid with another start is another process. */
+static bool same_process(const struct pair *p, uint32_t row, uint32_t *out)
 {
     uint64_t start, other;
+    return same_row(p, FIG_PROC_PID, row, out) && sample_u64(p->now, FIG_PROC_START, row, &start) &&
+           sample_u64(p->before, FIG_PROC_START, *out, &other) && start == other;
+}
+
+static void set_cpu(struct sample *s, uint32_t row, double cpu_seconds, double seconds)
+{
+    sample_set(s, FIG_PROC_CPU, row, figure_round1(cpu_seconds / seconds * 100));
+}
+
+/* Of one that did not lead before: what the host says that it used since, and in which time. */
+static void recent_rates(struct sample *s, uint32_t row)
+{
+    double us, v;
+    if (!sample_number(s, FIG_PROCS_RECENT, 0, &us) || us <= 0)
+        return;
+    if (sample_number(s, FIG_PROC_CPU_RECENT, row, &v))
+        set_cpu(s, row, v, us / 1e6);
+    if (sample_number(s, FIG_PROC_READ_RECENT, row, &v))
+        sample_set(s, FIG_PROC_READ_RATE, row, v / (us / 1e6));
+    if (sample_number(s, FIG_PROC_WRITE_RECENT, row, &v))
+        sample_set(s, FIG_PROC_WRITE_RATE, row, v / (us / 1e6));
+}
+
+static void process_rates(struct pair *p)
+{
     double user, system;
     uint32_t b;
     for (uint32_t r = 0; r < sample_rows(p->now, KIND_PROCESS); r++) {
-        if (!same_row(p, FIG_PROC_PID, r, &b) || !sample_u64(p->now, FIG_PROC_START, r, &start) ||
-            !sample_u64(p->before, FIG_PROC_START, b, &other) || start != other)
+        if (!same_process(p, r, &b)) {
+            recent_rates(p->now, r);
             continue;
+        }
         set_rate(p, FIG_PROC_READ_RATE, FIG_PROC_READ, b, r);
         set_rate(p, FIG_PROC_WRITE_RATE, FIG_PROC_WRITE, b, r);
-        if (!grown(p, FIG_PROC_CPU_USER, b, r, &user) ||
-            !grown(p, FIG_PROC_CPU_SYSTEM, b, r, &system))
-            continue;
-        sample_set(p->now, FIG_PROC_CPU, r,
-                   figure_round1((user + system) / p->now->hz / p->seconds * 100));
+        if (grown(p, FIG_PROC_CPU_USER, b, r, &user) &&
+            grown(p, FIG_PROC_CPU_SYSTEM, b, r, &system))
+            set_cpu(p->now, r, (user + system) / p->now->hz, p->seconds);
     }
 }
 

@@ -224,6 +224,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct core_request r = {.sections = ~(uint64_t)0, .top = data[1], .section_ms = 600000};
     r.detail = (data[0] & 1) != 0;
     r.by = (enum core_by)((data[0] >> 1) % 3);
+    must((r.past = core_past_new()) != NULL);
     struct core *c;
     struct buf out;
     struct err e;
@@ -235,6 +236,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(core_sample(c, &r, i, 0, &out) == RC_OK);
         must(wire_validate(out.data, out.len, &e) == RC_OK);
     }
+    core_past_free(r.past);
     core_free(c);
     buf_fini(&out);
     return 0;

@@ -497,7 +497,8 @@ class Process(Case):
     def test_memory(self):
         """Under 2 MB resident while it samples everything there is."""
         a = self.started()
-        a.request(1, 'stats', sections=SECTIONS, top=1000, detail=True, interval_ms=200, count=10, window=1 << 24)
+        a.request(1, 'stats', sections=SECTIONS, top=1000, by='io', detail=True, interval_ms=200, count=10,
+                  window=1 << 24)
         sizes = []
         while a.read_frame().type == REPLY:
             sizes.append(a.resident())

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 
 from fleet import Fleet
 from muster_case import MusterCase, main, stdout_of
@@ -138,6 +139,18 @@ class Forms(StatsCase):
                                      'host,process.pid,process.rss', '--sort', '-process.rss', 'web'))
         rss = [x['process.rss'] for x in d['rows']]
         self.assertEqual((len(rss), rss), (6, sorted(rss, reverse=True)), d)
+
+    def test_busy_now(self):
+        """--by cpu takes those that use it now, whatever the others have used since they were started."""
+        busy = subprocess.Popen([sys.executable, '-c', 'while True: pass'])
+        self.addCleanup(busy.wait)
+        self.addCleanup(busy.kill)
+        r = self.stats(self.f, '--top', '20', '--by', 'cpu', '--columns', 'process.pid,process.cpu_percent', 'web1')
+        rows = self.document(r)['rows']
+        self.assertGreater({x['process.pid']: x['process.cpu_percent'] for x in rows}.get(busy.pid) or 0, 0, r)
+        percent = [x['process.cpu_percent'] for x in rows if x['process.cpu_percent'] is not None]
+        for more, less in zip(percent, percent[1:]):
+            self.assertGreaterEqual(more + 3, less, percent)     # ticks are of 10 ms
 
     def test_prometheus(self):
         r = self.stats(self.f, '--retries', '0', 'all', output='prometheus')

@@ -208,7 +208,29 @@ static void one_sample(void **state)
     assert_int_equal(core.r.by, CORE_BY_IO);
     assert_true(core.r.detail);
     assert_int_equal(core.r.section_ms, 300);
+    assert_null(core.r.past); /* there is nothing to compare it with */
     fini(&r);
+}
+
+static void those_that_lead_by_use_are_compared(void **state)
+{
+    (void)state;
+    static const char *const by[] = {"rss", "cpu", "io"};
+    for (size_t i = 0; i < 3; i++) {
+        struct rig r;
+        struct buf b;
+        struct wire_out w;
+        open_rig(&r);
+        open_request(&b, &w, 3, "cpu");
+        wire_put_u64(&w, "interval_ms", 1000);
+        wire_put_u64(&w, "top", 7);
+        wire_put_str(&w, "by", by[i]);
+        tell(&r, AGENT_REQUEST, 1, b.data, b.len);
+        buf_fini(&b);
+        expect_reply(&r, 0, 0);
+        assert_int_equal(core.r.past != NULL, i > 0);
+        fini(&r);
+    }
 }
 
 static void defaults_are_the_pages(void **state)
@@ -427,6 +449,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_sample),
+        cmocka_unit_test(those_that_lead_by_use_are_compared),
         cmocka_unit_test(defaults_are_the_pages),
         cmocka_unit_test(many_in_step_with_the_first),
         cmocka_unit_test(times_that_went_by_are_counted),

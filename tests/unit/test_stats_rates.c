@@ -310,6 +310,28 @@ static void test_processes(void **state)
     is_unknown(FIG_PROC_MEM_PERCENT, 0); /* no memory section */
 }
 
+/* One that leads now and did not before: the host has to say what it used since. */
+static void test_processes_that_came_up(void **state)
+{
+    (void)state;
+    two("processes",
+        "{'processes':{'cols':['pid','cpu_user','cpu_system','start_ticks'],'rows':[[1,9,9,5]]}}",
+        "{'recent_us':500000,'processes':{'cols':['pid','cpu_user','cpu_system','start_ticks',"
+        "'cpu_recent','read_recent','write_recent'],'rows':[[7,900,0,9,40,4096,0],"
+        "[8,900,0,9,3,null,null],[9,900,0,9,null,null,null],[1,13,9,5,1,null,null]]}}");
+    is(FIG_PROC_CPU, 0, 80);
+    is(FIG_PROC_READ_RATE, 0, 8192);
+    is(FIG_PROC_WRITE_RATE, 0, 0);
+    is(FIG_PROC_CPU, 1, 6);
+    is_unknown(FIG_PROC_READ_RATE, 1);
+    is_unknown(FIG_PROC_CPU, 2);
+    is(FIG_PROC_CPU, 3, 2); /* of its own counters */
+    two("processes", "{'total':1}",
+        "{'recent_us':0,'processes':{'cols':['pid','cpu_recent','start_ticks'],'rows':[[7,40,1]]}"
+        "}");
+    is_unknown(FIG_PROC_CPU, 0);
+}
+
 static void test_reboot(void **state)
 {
     (void)state;
@@ -350,6 +372,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_disks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nics, setup, teardown),
         cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_processes_that_came_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reboot, setup, teardown),
     };
     return cmocka_run_group_tests_name("stats_rates", tests, NULL, NULL);

@@ -18,6 +18,7 @@ struct build {
     const char *option;       /* whose name is being read */
     const char *rates_option; /* that asked for a figure with rates, or NULL */
     enum figure rates_figure;
+    bool usual; /* columns that nobody chose: what --only leaves out is none */
 };
 
 void view_fini(struct view *v)
@@ -56,12 +57,24 @@ static enum rc need_section(struct build *b, enum stats_section s, enum figure f
     return RC_OK;
 }
 
+/* What it is made of besides its own section. */
+static enum stats_section other_section(enum figure f)
+{
+    return f == FIG_PROC_MEM_PERCENT ? SECTION_MEMORY : SECTION_NONE;
+}
+
+static bool left_out(const struct build *b, enum figure f)
+{
+    uint32_t needs = 1u << figure_defs[f].section | 1u << other_section(f);
+    return b->only != 0 && (needs & ~(b->only | 1u << SECTION_NONE)) != 0;
+}
+
 static enum rc need(struct build *b, enum figure f, struct err *e)
 {
     enum figure_kind k = figure_kind(f);
     enum rc rc = need_section(b, (enum stats_section)figure_defs[f].section, f, e);
-    if (rc == RC_OK && f == FIG_PROC_MEM_PERCENT)
-        rc = need_section(b, SECTION_MEMORY, f, e);
+    if (rc == RC_OK)
+        rc = need_section(b, other_section(f), f, e);
     if (rc != RC_OK)
         return rc;
     b->v->kinds |= kinds_behind(f);
@@ -203,12 +216,14 @@ static enum rc add_columns(struct build *b, const char *list, struct err *e)
     struct view *v = b->v;
     while (list != NULL) {
         size_t n = strcspn(list, ",");
+        enum figure f = b->usual ? figure_find(list, n) : FIGURE_COUNT;
+        bool skip = f != FIGURE_COUNT && left_out(b, f);
         if (v->column_count == VIEW_COLUMNS)
             return err_set(e, RC_USAGE, "%s: at most %d columns", b->option, VIEW_COLUMNS);
-        enum rc rc = find_column(b, list, n, &v->columns[v->column_count], e);
+        enum rc rc = skip ? RC_OK : find_column(b, list, n, &v->columns[v->column_count], e);
         if (rc != RC_OK)
             return rc;
-        v->column_count++;
+        v->column_count += !skip;
         if (list[n] == '\0')
             break;
         list += n + 1;
@@ -244,6 +259,7 @@ static enum rc usual_columns(struct build *b, struct err *e)
     struct view *v = b->v;
     enum figure_kind kind = v->kind;
     b->option = "--only";
+    b->usual = true;
     for (int s = 0; b->kind_from == FIGURE_COUNT && s < SECTION_COUNT; s++)
         if (is_one(b->only) && (b->only & 1u << s) && v->by == NULL)
             kind = (enum figure_kind)section_defs[s].kind;

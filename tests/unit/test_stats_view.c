@@ -142,6 +142,21 @@ static void test_only(void **state)
           "max.disk.mountpoint");
     o.stats.only = "disk,addrs";
     refused("addrs has no figures of a host");
+    o.stats.only = "processes"; /* of its usual columns one is of memory too: nobody chose it */
+    o.stats.top = 2;
+    make();
+    asks("processes");
+    shows("host,process.pid,process.name,process.username,process.cpu_percent,process.rss,"
+          "process.read_rate,process.write_rate,process.cmdline");
+    o.stats.only = "memory,processes";
+    make();
+    assert_string_equal(v.columns[5].title, "process.memory_percent");
+    o.stats.only = "processes";
+    o.output.columns = "process.memory_percent";
+    refused("--columns: process.memory_percent is of section memory, which --only leaves out");
+    o.output.columns = NULL;
+    o.stats.only = "disk";
+    refused("--top: process.pid is of section processes, which --only leaves out");
 }
 
 static void test_filter_and_sort(void **state)

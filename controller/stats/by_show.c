@@ -3,11 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "controller/stats/internal.h"
 
 enum { NAME, HOSTS, ANSWERED, FIXED, EACH = 3 };
-_Static_assert(FIXED + EACH * VIEW_COLUMNS <= GRID_COLUMNS, "a grid has room for all of them");
+_Static_assert(1 + FIXED + EACH * VIEW_COLUMNS <= GRID_COLUMNS, "a grid has room for all of them");
 
 struct show {
     struct stats *s;
@@ -16,12 +17,16 @@ struct show {
     char title[160];
     struct spread *spreads; /* by bucket, then measure; count 0: nothing known */
     uint32_t *answered;     /* by bucket */
+    bool timed;             /* a column `time` in front: rounds of csv have nothing between them */
+    char time[40];
 };
 
 static const char *title(void *user, uint32_t column)
 {
     static const char *const parts[EACH] = {"median", "p95", "max"};
     struct show *w = user;
+    if (w->timed && column-- == 0)
+        return "time";
     if (column == NAME)
         return w->s->view->by;
     if (column < FIXED)
@@ -33,8 +38,8 @@ static const char *title(void *user, uint32_t column)
 
 static bool is_number(void *user, uint32_t column)
 {
-    (void)user;
-    return column != NAME;
+    const struct show *w = user;
+    return column > NAME + w->timed;
 }
 
 static void cell(void *user, uint32_t row, uint32_t column, struct grid_cell *out)
@@ -42,11 +47,12 @@ static void cell(void *user, uint32_t row, uint32_t column, struct grid_cell *ou
     struct show *w = user;
     const struct by_bucket *b = &w->s->by.items[row];
     *out = (struct grid_cell){.what = GRID_WHOLE, .unit = UNIT_COUNT};
-    if (column == NAME) {
+    if (column <= NAME + w->timed) {
         out->what = GRID_TEXT;
-        out->text = b->name;
+        out->text = column == NAME + w->timed ? b->name : w->time;
         return;
     }
+    column -= w->timed;
     if (column < FIXED) {
         out->whole = column == HOSTS ? b->count : w->answered[row];
         out->real = (double)out->whole;
@@ -116,7 +122,9 @@ static enum rc work_out(struct show *w)
 static void show_grid(struct show *w)
 {
     struct stats *s = w->s;
-    struct grid g = {.columns = FIXED + EACH * w->measure_count,
+    w->timed = s->about.mode == OUTPUT_CSV && s->view->interval_ms > 0;
+    clock_rfc3339(w->time, sizeof w->time, clock_wall_us());
+    struct grid g = {.columns = w->timed + FIXED + EACH * w->measure_count,
                      .rows = (uint32_t)s->by.count,
                      .title = title,
                      .is_number = is_number,

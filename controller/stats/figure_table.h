@@ -218,7 +218,7 @@
     X(NET_DROPOUT, "net.dropout", NET, "dropout", U64, COUNT, "outgoing packets dropped since boot") \
     X(NET_ISUP, "net.isup", NET, "isup", BOOL, NONE, "running")                                   \
     X(NET_DUPLEX, "net.duplex", NET, "duplex", ANY, NONE, "duplex mode")                          \
-    X(NET_SPEED, "net.speed", NET, "speed", U64, MBIT, "speed; 0 not known")                      \
+    X(NET_SPEED, "net.speed", NET, "speed", U64, MBIT, "speed")                                   \
     X(NET_MTU, "net.mtu", NET, "mtu", U64, NUMBER, "largest packet in bytes")                     \
     X(NET_FLAGS, "net.flags", NET, "flags", TEXT, NONE, "flags of the interface")
 

@@ -111,6 +111,8 @@ static enum rc take_whole(struct decode *d, enum figure f, const msgpack_object 
         return bad(d, figure_defs[f].wire, "is not a whole number");
     if (negative && figure_defs[f].type == TYPE_U64)
         return bad(d, figure_defs[f].wire, "is negative");
+    if (f == FIG_NET_SPEED && o->via.u64 == 0)
+        return RC_OK; /* psutil's word for not known */
     if (negative)
         sample_cell(d->s, f, d->kept, CELL_I64)->i64 = o->via.i64;
     else

@@ -293,6 +293,23 @@ static void need_all(struct build *b)
     v->rates = b->o->output.mode != OUTPUT_PROMETHEUS;
 }
 
+/* Rounds of csv follow each other without a line between them. */
+static bool needs_time(const struct build *b)
+{
+    return b->v->interval_ms > 0 && b->o->output.mode == OUTPUT_CSV && b->v->by == NULL;
+}
+
+static bool lacks_time(const struct build *b, const char *list)
+{
+    for (const char *p = list; needs_time(b) && *p != '\0'; p += *p == ',') {
+        size_t n = strcspn(p, ",");
+        if (n == 4 && memcmp(p, "time", 4) == 0)
+            return false;
+        p += n;
+    }
+    return needs_time(b);
+}
+
 static enum rc read_columns(struct build *b, struct err *e)
 {
     struct view *v = b->v;
@@ -307,7 +324,9 @@ static enum rc read_columns(struct build *b, struct err *e)
     if (list == NULL)
         return usual_columns(b, e);
     b->option = "--columns";
-    enum rc rc = add_columns(b, list, e);
+    enum rc rc = lacks_time(b, list) ? add_columns(b, "time", e) : RC_OK;
+    if (rc == RC_OK)
+        rc = add_columns(b, list, e);
     uint32_t measures = 0;
     for (uint32_t i = 0; i < v->column_count; i++)
         measures +=

@@ -350,6 +350,15 @@ static void test_by(void **state)
                "ann,1,1,0.5,0.5,0.5\r\n"
                "bob,1,0,,,\r\n"
                "(none),1,1,1.5,1.5,1.5\r\n");
+    b.o.stats.interval_ms = 5000; /* rounds tell when they were */
+    open_stats();
+    one(0, 10, 1);
+    end(1, PROBLEM_CONNECT_REFUSED);
+    end(2, PROBLEM_CONNECT_REFUSED);
+    stats_tick(b.stats, b.now);
+    has(&b.out, "time,owner,hosts,answered,load1.median,load1.p95,load1.max\r\n");
+    has(&b.out, "Z,ann,1,1,0.5,0.5,0.5\r\n");
+    b.o.stats.interval_ms = 0;
     b.o.stats.by = "groups";
     open_stats();
     stats_report(b.stats, b.now);

@@ -123,6 +123,18 @@ static void test_reads(void **state)
     assert_null(sample_text(&s, FIG_DISK_MOUNT, 2));
 }
 
+/* psutil says 0 of what it cannot know; here that is no figure. */
+static void test_speeds(void **state)
+{
+    (void)state;
+    good(ALL, "{'net':{'status':'ok','data':{'nics':{'cols':['name','speed','mtu'],"
+              "'rows':[['eth0',1000,1500],['lo',0,0],['veth0',null,0]]}}}}");
+    assert_true(number(FIG_NET_SPEED, 0) == 1000);
+    assert_int_equal(sample_type(&s, FIG_NET_SPEED, 1), CELL_NONE);
+    assert_true(number(FIG_NET_MTU, 1) == 0);
+    assert_int_equal(sample_type(&s, FIG_NET_SPEED, 2), CELL_NONE);
+}
+
 /* Only what was asked for is kept: a host's line is some KiB, whatever it sent. */
 static void test_wants(void **state)
 {
@@ -414,6 +426,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_reads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_speeds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wants, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_head, setup, teardown),

@@ -159,6 +159,32 @@ static void test_only(void **state)
     refused("--top: process.pid is of section processes, which --only leaves out");
 }
 
+/* Without it the rounds of csv could not be told apart. */
+static void test_rounds_of_csv(void **state)
+{
+    (void)state;
+    o.output.mode = OUTPUT_CSV;
+    o.output.columns = "host,load1";
+    make();
+    shows("host,load1");
+    o.stats.interval_ms = 1000;
+    make();
+    shows("time,host,load1");
+    o.output.columns = "host,load1,time";
+    make();
+    shows("host,load1,time");
+    o.output.columns = "vars.time,load1";
+    make();
+    shows("time,vars.time,load1");
+    o.output.mode = OUTPUT_TABLE;
+    make();
+    shows("vars.time,load1");
+    o.output.mode = OUTPUT_CSV;
+    o.stats.by = "dc"; /* has one of its own */
+    make();
+    shows("vars.time,load1");
+}
+
 static void test_filter_and_sort(void **state)
 {
     (void)state;
@@ -317,6 +343,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_usual, setup, teardown),
         cmocka_unit_test_setup_teardown(test_columns, setup, teardown),
         cmocka_unit_test_setup_teardown(test_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rounds_of_csv, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filter_and_sort, setup, teardown),
         cmocka_unit_test_setup_teardown(test_top_and_by, setup, teardown),
         cmocka_unit_test_setup_teardown(test_documents, setup, teardown),

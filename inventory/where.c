@@ -60,8 +60,8 @@ static enum rc refuse(const struct subject *s, const struct where_operand *o, co
     value_place_text(place, sizeof place, v);
     str_escape_to(host, sizeof host, s->host->name, strlen(s->host->name), 0);
     str_escape_to(text, sizeof text, o->text, strlen(o->text), 0);
-    return err_set(e, rc, "%s%s%s: %s of host %s %s", place, place[0] != '\0' ? ": " : "",
-                   s->where->option, text, host, what);
+    return err_set(e, rc, "%s%s%s: %s%s%s %s", place, place[0] != '\0' ? ": " : "",
+                   s->where->option, text, host[0] != '\0' ? " of host " : "", host, what);
 }
 
 static enum rc refuse_opaque(const struct subject *s, const struct where_operand *o,
@@ -354,6 +354,25 @@ enum rc where_test_with(const struct where *w, const struct inventory *inv,
     s.name.u.string.len = strlen(h->name);
     *out = false;
     return evaluate(&s, w->root, out, e);
+}
+
+static enum rc each_test(struct subject *s, const struct where_node *n, struct err *e)
+{
+    bool ignored;
+    for (; n->op == WHERE_OR || n->op == WHERE_AND || n->op == WHERE_NOT; n = n->b) {
+        enum rc rc = each_test(s, n->a, e);
+        if (rc != RC_OK || n->op == WHERE_NOT)
+            return rc;
+    }
+    return test_leaf(s, n, &ignored, e);
+}
+
+enum rc where_check_with(const struct where *w, const struct where_resolver *r, struct err *e)
+{
+    static const struct inv_host nobody = {.name = ""};
+    struct subject s = {.where = w, .host = &nobody, .resolver = r};
+    s.name = (struct value){.type = VALUE_STRING, .u.string = {"", 0}};
+    return each_test(&s, w->root, e);
 }
 
 typedef enum rc name_fn(void *user, const char *const *path, struct err *e);

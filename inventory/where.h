@@ -6,8 +6,9 @@
  * operand] operand   := name("."name)* | "string" | 'string' | number | true | false | null |
  * [list] Names are variables of the host, with "." for members of a map, plus two that win over
  * variables: `name` (the inventory's name of the host) and `groups` (its groups and theirs, without
- * "all"). "in" looks into lists, strings (a part of it) and maps (a key of it). Regular expressions
- * are PCRE2 with match limits, found anywhere in the text.
+ * "all"). A number may be a size, 4G (powers of 1024). "in" looks into lists, strings (a part of
+ * it) and maps (a key of it). Regular expressions are PCRE2 with match limits, found anywhere in
+ * the text.
  *
  * A variable that is not set is null. Null equals null only, is neither less nor greater than
  * anything, is in nothing, holds nothing and matches nothing; so `port > 80` is false, not an
@@ -51,6 +52,9 @@ struct where_resolver {
 enum rc where_test_with(const struct where *w, const struct inventory *inv,
                         const struct inv_host *h, const struct where_resolver *r, bool *out,
                         struct err *e);
+/* Tries each test of the expression, whatever the others say, with values like those that r gives
+ * for every name: RC_OK where all of them compare; errors as above, without a host. */
+enum rc where_check_with(const struct where *w, const struct where_resolver *r, struct err *e);
 /* Calls fn with each name of the expression that is neither `name` nor `groups`, in no order, until
  * it fails; returns what it returned. */
 enum rc where_each_name(const struct where *w,

@@ -178,7 +178,14 @@ static enum rc number_value(struct parse *p, const struct value **out)
     v->type = VALUE_FLOAT;
     v->u.real = strtod(text, &end);
     bool decimal = strspn(text, "-+.0123456789eE") == p->len;
-    return *end == '\0' && decimal ? RC_OK : fail(p, p->start, "not a number; text goes in quotes");
+    if (*end == '\0' && decimal)
+        return RC_OK;
+    uint64_t bytes;
+    if (num_size(text, &bytes, NULL) != RC_OK || bytes > INT64_MAX)
+        return fail(p, p->start, "not a number; text goes in quotes");
+    v->type = VALUE_INT;
+    v->u.integer = (int64_t)bytes;
+    return RC_OK;
 }
 
 static enum rc word_value(struct parse *p, const struct value **out)

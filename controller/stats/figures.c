@@ -68,16 +68,37 @@ enum figure figure_find(const char *name, size_t len)
     return FIGURE_COUNT;
 }
 
+/* Word by word the first letter and others of it, in order: mem.pct for memory.percent. */
+static bool is_short_for(const char *name, const char *full)
+{
+    for (;; name++, full++) {
+        if (*name == '\0' || *name != *full)
+            return false;
+        for (name++, full++; *name != '\0' && *name != '.'; name++, full++) {
+            full += strcspn(full, (const char[]){*name, '.', '\0'});
+            if (*full != *name)
+                return false;
+        }
+        full += strcspn(full, ".");
+        if (*name != *full)
+            return false;
+        if (*name == '\0')
+            return true;
+    }
+}
+
 const char *figure_nearest(const char *name)
 {
     const char *best = NULL;
-    unsigned least = 4;
+    unsigned least = 8; /* two for each letter */
     for (int f = 0; f < FIGURE_COUNT; f++) {
-        unsigned d = str_distance(name, figure_defs[f].name);
+        unsigned d = 2 * str_distance(name, figure_defs[f].name);
+        if (d > 2 && is_short_for(name, figure_defs[f].name))
+            d = 3;
         /* The last word alone is how people remember them: recv_rate. */
         const char *dot = strrchr(figure_defs[f].name, '.');
         if (dot != NULL && strcmp(dot + 1, name) == 0)
-            d = 2;
+            d = 4;
         if (d < least) {
             least = d;
             best = figure_defs[f].name;

@@ -98,6 +98,15 @@ static void find_spreads(struct round *r)
     }
 }
 
+/* How the mounts or processes of one host lie says nothing of any of them. */
+static bool is_of_many(const struct round *r)
+{
+    size_t i = 1;
+    while (i < r->lines.count && r->lines.items[i].host == r->lines.items[0].host)
+        i++;
+    return i < r->lines.count;
+}
+
 static bool has_foot(const struct round *r)
 {
     bool any = false;
@@ -259,7 +268,7 @@ static void show_lines(struct round *r)
                      .user = r};
     if (table)
         find_spreads(r);
-    bool foot = table && !s->about.quiet && r->lines.count > 1 && has_foot(r);
+    bool foot = table && !s->about.quiet && is_of_many(r) && has_foot(r);
     if (foot && s->foot == &s->out)
         g.foot = FOOT_ROWS;
     if (table && s->rounds > 0)

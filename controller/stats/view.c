@@ -190,13 +190,38 @@ static enum rc filter_name(void *user, const char *const *path, struct err *e)
     return RC_OK;
 }
 
+/* A value of the kind that a figure has: whether it can be compared is known before any host is
+ * asked. Variables are anything. */
+static enum rc resolve_kind(void *user, const char *const *path, struct value *space,
+                            const struct value **out, struct err *e)
+{
+    char name[NAME_MAX_LEN];
+    (void)user;
+    (void)e;
+    join(name, path);
+    enum figure f = figure_find(name, strlen(name));
+    enum figure_type type = f != FIGURE_COUNT ? (enum figure_type)figure_defs[f].type : TYPE_ANY;
+    *out = space;
+    *space = (struct value){.type = VALUE_NULL};
+    if (type == TYPE_TEXT || strcmp(name, "host") == 0)
+        *space = (struct value){.type = VALUE_STRING, .u.string = {"", 0}};
+    else if (type == TYPE_BOOL)
+        *space = (struct value){.type = VALUE_BOOL};
+    else if (type != TYPE_ANY)
+        *space = (struct value){.type = VALUE_INT, .u.integer = 2};
+    return RC_OK;
+}
+
 static enum rc read_filter(struct build *b, struct err *e)
 {
     if (b->o->stats.filter == NULL)
         return RC_OK;
     b->option = "--filter";
     enum rc rc = where_compile_for(b->option, b->o->stats.filter, &b->v->filter, e);
-    return rc == RC_OK ? where_each_name(b->v->filter, filter_name, b, e) : rc;
+    if (rc == RC_OK)
+        rc = where_each_name(b->v->filter, filter_name, b, e);
+    struct where_resolver r = {.value = resolve_kind};
+    return rc == RC_OK ? where_check_with(b->v->filter, &r, e) : rc;
 }
 
 static enum rc read_sort(struct build *b, struct err *e)

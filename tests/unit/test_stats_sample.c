@@ -344,6 +344,13 @@ static void test_names(void **state)
     assert_int_equal(figure_kind(FIG_PERCPU_CPU), KIND_CPU);
     assert_int_equal(figure_kind(FIGURE_COUNT - 1), KIND_VMSTAT);
     assert_string_equal(figure_nearest("disk.precent"), "disk.percent");
+    assert_string_equal(figure_nearest("disk.pct"), "disk.percent");
+    assert_string_equal(figure_nearest("mem.avail"), "memory.available");
+    assert_string_equal(figure_nearest("disk.fils"), "disk.files");
+    assert_string_equal(figure_nearest("load"), "load1");
+    assert_null(figure_nearest("disk.percentages"));
+    assert_null(figure_nearest("x."));
+    assert_null(figure_nearest("."));
     assert_true(figure_is_prefix("disk", 4) && !figure_is_prefix("dis", 3));
     assert_true(figure_needs_rates(FIG_CPU_IOWAIT) && figure_needs_rates(FIG_SUM_RECV));
     assert_false(figure_needs_rates(FIG_LOAD1) || figure_needs_rates(FIG_MEM_PERCENT));

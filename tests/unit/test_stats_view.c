@@ -208,6 +208,14 @@ static void test_filter_and_sort(void **state)
     refused("--filter: there is no figure 'disk.nosuch'");
     o.stats.filter = "load1 >";
     refused("--filter 'load1 >'");
+    o.stats.filter = "disk.pct > 85";
+    refused("there is no figure 'disk.pct'; did you mean disk.percent?");
+    o.stats.filter = "load1 > 1 or disk.percent > \"x\"";
+    refused("--filter: disk.percent does not compare: numbers go with numbers, text with text");
+    o.stats.filter = "host > 3";
+    refused("--filter: host does not compare");
+    o.stats.filter = "disk.physical and memory.available < 100G and net > 3 and vars.x =~ 'y'";
+    make();
     o.stats.filter = "vars == 1";
     refused("vars of what?");
     o.stats.filter = "cpu.percent > 1";

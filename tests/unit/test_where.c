@@ -226,6 +226,9 @@ static void test_grammar(void **state)
     refused("port port", RC_PARSE, "'and', 'or' or the end");
     refused("$x", RC_PARSE, "was expected");
     refused("port == 0x10", RC_PARSE, "not a number");
+    check("port < 8K and port > 7.5K and port != 8KiB", true); /* 8080 */
+    refused("port < 10E", RC_PARSE, "not a number");
+    refused("port < 9000000T", RC_PARSE, "not a number");
     check("port == nan", false); /* a variable of that name, not set */
 }
 
@@ -243,6 +246,15 @@ static enum rc know(void *user, const char *const *path, struct value *space,
         return RC_NOTFOUND;
     *out = space;
     return RC_OK;
+}
+
+static enum rc know_all(void *user, const char *const *path, struct value *space,
+                        const struct value **out, struct err *e)
+{
+    *out = space;
+    *space = (struct value){.type = VALUE_NULL};
+    enum rc rc = know(user, path, space, out, e);
+    return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
 static enum rc count_name(void *user, const char *const *path, struct err *e)
@@ -289,6 +301,23 @@ static void test_resolver(void **state)
     assert_int_equal(where_test_with(w, inv, host, &r, &yes, &e), RC_PARSE);
     assert_memory_equal(e.msg, "--filter: disk.percent of host web1 does not compare", 51);
     where_free(w);
+    /* Without a host: each test, also those that no host would come to. */
+    static const char *const unlike[] = {"not (role == 'x' or port > 1 and disk.percent > 'a')",
+                                         "role > 3 or disk.percent > 1", "disk.percent =~ 'x'",
+                                         "disk.percent in 'x'", "disk.percent"};
+    struct where_resolver all = {.value = know_all, .user = &fails};
+    for (size_t i = 0; i < sizeof unlike / sizeof *unlike; i++) {
+        assert_int_equal(where_compile_for("--filter", unlike[i], &w, &e), RC_OK);
+        assert_int_equal(where_check_with(w, &all, &e), RC_PARSE);
+        if (i == 0)
+            assert_memory_equal(e.msg, "--filter: disk.percent does not compare: numbers", 48);
+        where_free(w);
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(where_compile_for("--filter", rows[i].text, &w, &e), RC_OK);
+        assert_int_equal(where_check_with(w, &all, &e), RC_OK);
+        where_free(w);
+    }
     assert_int_equal(where_compile_for("--filter", "a ==", &w, &e), RC_PARSE);
     assert_memory_equal(e.msg, "--filter 'a ==' column 5", 24);
 

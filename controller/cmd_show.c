@@ -67,6 +67,13 @@ static void put_ending(const struct view *v)
                (unsigned long long)v->run->lost_lines, (unsigned long)v->run->damaged);
 }
 
+/* Nothing to retry, as of an attach, and the command is our own. */
+static bool is_of_figures(const struct view *v, const char *command)
+{
+    return json_is_null(json_object_get(v->start, "replay")) && command != NULL &&
+           str_starts(command, "muster stats");
+}
+
 static void put_header(const struct view *v)
 {
     char when[64], targets[400], count[NUM_TEXT];
@@ -87,6 +94,8 @@ static void put_header(const struct view *v)
     line("reason", text_of(v->start, "reason"));
     line("retry of", text_of(v->start, "retry_of"));
     put_ending(v);
+    if (is_of_figures(v, command))
+        line("figures", "are not recorded");
     putchar('\n');
     fflush(stdout);
 }

@@ -197,6 +197,7 @@ class Forms(StatsCase):
             self.assertTrue(a.wait(60), a)
         told = self.muster('show', 'last')
         self.assertRegex(told.out, 'ended +exit code 0')
+        self.assertRegex(told.out, '\n  figures +are not recorded\n')
         self.assertIn('3 ok', told.out + told.err)
         self.assertNotIn('retry', told.out + told.err)
 

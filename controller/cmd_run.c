@@ -236,7 +236,9 @@ int cmd_run(struct options *o)
     bool ended = false;
     int code = 1;
     parts_init(&p, o);
-    enum rc rc = plan_begin(o, &pool, &e);
+    enum rc rc = output_check(&o->output, &e);
+    if (rc == RC_OK)
+        rc = plan_begin(o, &pool, &e);
     if (rc == RC_OK)
         rc = prepare(o, &p, &ended, &code, &e);
     if (rc == RC_OK && !ended) {

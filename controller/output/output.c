@@ -24,6 +24,18 @@ static enum rc init_parts(struct output *o, struct err *e)
     return rc;
 }
 
+enum rc output_check(const struct output_opts *opts, struct err *e)
+{
+    struct output o = {.opts = *opts};
+    arena_init(&o.arena);
+    enum rc rc = filter_new(&o.filter, opts, e);
+    if (rc == RC_OK)
+        rc = columns_parse(&o, opts->columns, e);
+    filter_free(o.filter);
+    arena_fini(&o.arena);
+    return rc;
+}
+
 enum rc output_new(struct output **out, const struct output_opts *opts,
                    const struct output_run *run, const struct sink *results,
                    const struct sink *info, const struct spool *spool, struct err *e)

@@ -99,6 +99,8 @@ struct output_result {
 
 struct output;
 
+/* RC_USAGE when a pattern or a column is wrong: before a record says that there was a run. */
+enum rc output_check(const struct output_opts *opts, struct err *e);
 /* RC_OK; RC_USAGE when a pattern or a column is wrong. out gets results; info gets the summary for
  * people (stderr). opts and run are copied; what run points to is borrowed. */
 enum rc output_new(struct output **out, const struct output_opts *opts,

@@ -133,6 +133,19 @@ class Retry(MusterCase):
         self.assertEqual({h['exit_code'] for h in r.hosts().values()}, {3}, r)
         self.assertNotIn('exit 3', self.muster('show', 'last', '-q').out)
 
+    def test_a_line_that_was_refused_is_no_run(self):
+        """What is wrong with an option is found before the run is on record: `retry last` would make it."""
+        f = self.three()
+        for wrong in (('--tally', '('), ('--match', '['), ('--ignore', '(?<'), ('--columns', 'hots', '-o', 'csv')):
+            r = self.run_on(f, *wrong, 'web', '--', f'touch {self.marks}/ran', output=None)
+            self.assertEqual((r.code, r.out), (1, ''), r)
+            self.assertIn(f'muster: {wrong[0]}', r.err)
+        self.assertEqual(os.listdir(self.state) if os.path.exists(self.state) else [], [])
+        r = self.retry()
+        self.assertEqual(r.code, 1, r)
+        self.assertIn('no record of any run', r.err)
+        self.assertEqual(os.listdir(self.marks), [])
+
     def test_another_command(self):
         f = self.three()
         self.run_on(f, 'web', '--', 'false')

@@ -24,13 +24,29 @@ static enum rc choose_hosts(struct options *o, const struct record_run *run, str
     return rc;
 }
 
+static enum rc check_kind(const struct record_run *run, const json_t *start, struct err *e)
+{
+    const char *of;
+    switch (record_kind(start, &of)) {
+    case KIND_DETACHED: return RC_OK;
+    case KIND_ATTACH:
+        return err_set(e, RC_USAGE, "run %s was an attach of run %.40s: muster attach %.40s",
+                       run->id, of, of);
+    case KIND_FIGURES:
+    case KIND_COMMAND: break;
+    }
+    return err_set(e, RC_USAGE,
+                   "run %s was no detached one (those are: muster run --detach); muster show %s "
+                   "has what it printed",
+                   run->id, run->id);
+}
+
 static enum rc restore(struct options *o, const struct record_run *run, const json_t *start,
                        struct err *e)
 {
-    enum rc rc = again_restore(o, run, start, e);
-    if (rc == RC_OK && !o->detach)
-        return err_set(e, RC_USAGE, "run %s was not detached; muster show %s has what it printed",
-                       run->id, run->id);
+    enum rc rc = check_kind(run, start, e);
+    if (rc == RC_OK)
+        rc = again_restore(o, run, start, e);
     if (rc == RC_OK)
         rc = choose_hosts(o, run, e);
     if (rc == RC_OK)
@@ -44,7 +60,7 @@ static enum rc restore(struct options *o, const struct record_run *run, const js
 static enum rc prepare(struct options *o, struct err *e)
 {
     struct record_run *run = NULL;
-    enum rc rc = record_find(o->state_dir, o->pattern, &run, e);
+    enum rc rc = record_find(o->state_dir, o->pattern, RECORD_DETACHED, &run, e);
     if (rc != RC_OK)
         return rc;
     json_t *start = json_loads(run->start_json, 0, NULL);

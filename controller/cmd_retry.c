@@ -95,10 +95,27 @@ static enum rc say_what(const struct options *o, const struct again *a, struct e
     return shown != NULL ? RC_OK : err_nomem(e);
 }
 
+static enum rc check_kind(const struct again *a, struct err *e)
+{
+    const char *of;
+    switch (record_kind(a->start, &of)) {
+    case KIND_ATTACH:
+        return err_set(e, RC_USAGE,
+                       "run %s was an attach of run %.40s: to look again type muster attach %.40s",
+                       a->run->id, of, of);
+    case KIND_FIGURES:
+        return err_set(e, RC_USAGE, "run %s asked for figures: type that muster stats again",
+                       a->run->id);
+    case KIND_COMMAND:
+    case KIND_DETACHED: break;
+    }
+    return RC_OK;
+}
+
 /* *ended: there is nothing to do. */
 static enum rc prepare(struct options *o, struct again *a, bool *ended, struct err *e)
 {
-    enum rc rc = record_find(o->state_dir, o->pattern, &a->run, e);
+    enum rc rc = record_find(o->state_dir, o->pattern, RECORD_REPEATABLE, &a->run, e);
     if (rc != RC_OK)
         return rc;
     if (a->run->alive)
@@ -106,7 +123,9 @@ static enum rc prepare(struct options *o, struct again *a, bool *ended, struct e
     a->start = json_loads(a->run->start_json, 0, NULL);
     if (a->start == NULL)
         return err_nomem(e);
-    rc = choose_hosts(o, a, e);
+    rc = check_kind(a, e);
+    if (rc == RC_OK)
+        rc = choose_hosts(o, a, e);
     if (rc != RC_OK)
         return rc;
     *ended = o->exact_hosts.count == 0;

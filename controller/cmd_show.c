@@ -113,7 +113,7 @@ static void flush_to(void *user)
 
 static enum rc open_view(struct view *v, const struct options *o, struct err *e)
 {
-    enum rc rc = record_find(o->state_dir, o->pattern, &v->run, e);
+    enum rc rc = record_find(o->state_dir, o->pattern, RECORD_ANY, &v->run, e);
     if (rc != RC_OK)
         return rc;
     uint32_t n = v->run->host_count;

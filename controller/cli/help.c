@@ -95,9 +95,11 @@ static const char *verb_words(enum verb v)
                "quoted, so what is typed here is what runs there.\n";
     case VERB_HOSTS: return "Without PATTERN: all hosts of the inventory, or those of -w.\n";
     case VERB_SHOW:
-    case VERB_RETRY:
         return "RUN is an id of 'muster history', the beginning of one, last, or -2 for the one\n"
                "before the last.\n";
+    case VERB_RETRY:
+        return "RUN is an id of 'muster history', the beginning of one, last (the newest that\n"
+               "can be repeated: no figures, no attach), or -2 for the one before.\n";
     case VERB_VAULT:
         return "ACTION is encrypt, decrypt, view, edit or rekey. Without FILE: standard input to\n"
                "standard output.\n";
@@ -105,9 +107,9 @@ static const char *verb_words(enum verb v)
         return "Logs in nowhere. Shows what is new, known, changed and revoked, and asks once\n"
                "before new keys are recorded.\n";
     case VERB_ATTACH:
-        return "RUN is a run with --detach, as 'muster history' has it, or last. Shows what its\n"
-               "commands printed, waits for their ends, and removes what the hosts keep of it.\n"
-               "Ctrl-C leaves; the commands go on.\n";
+        return "RUN is a run with --detach, as 'muster history' has it, or last, the newest.\n"
+               "Shows what its commands printed, waits for their ends, and removes what the\n"
+               "hosts keep of it. Ctrl-C leaves; the commands go on.\n";
     case VERB_STATS:
         return "Logs in and shows figures of each host, taken by muster's agent; docs/stats.md\n"
                "lists them. Nothing is installed, nothing on the host is changed.\n";

@@ -83,19 +83,16 @@ static bool which_number(const char *which, size_t *place)
     return true;
 }
 
-enum rc ids_choose(const struct ids *ids, const char *which, char *id, struct err *e)
+enum rc ids_choose(const char *dir, const struct ids *ids, const char *which, enum record_use use,
+                   char *id, struct err *e)
 {
     size_t place, found = 0;
     char shown[64];
     str_escape_to(shown, sizeof shown, which, strlen(which), 0);
     if (ids->count == 0)
         return err_set(e, RC_NOTFOUND, "there is no record of any run yet");
-    if (which_number(which, &place)) {
-        if (place >= ids->count)
-            return err_set(e, RC_NOTFOUND, "there are only %zu runs on record", ids->count);
-        snprintf(id, RECORD_ID, "%s", ids->items[place]);
-        return RC_OK;
-    }
+    if (which_number(which, &place))
+        return ids_place(dir, ids, use, place, id, e);
     for (size_t i = 0; i < ids->count && *which != '\0'; i++) {
         if (!str_starts(ids->items[i], which))
             continue;

@@ -65,7 +65,11 @@ char *record_runs_dir(const char *state_dir); /* mem_free it; NULL: no memory */
 enum rc ids_list(const char *dir, struct ids *out, struct err *e);
 void ids_free(struct ids *ids);
 /* The id that `which` means; id holds RECORD_ID bytes. */
-enum rc ids_choose(const struct ids *ids, const char *which, char *id, struct err *e);
+enum rc ids_choose(const char *dir, const struct ids *ids, const char *which, enum record_use use,
+                   char *id, struct err *e);
+/* record_list.c: the id of the place-th newest run of those, from 0. */
+enum rc ids_place(const char *dir, const struct ids *ids, enum record_use use, size_t place,
+                  char *id, struct err *e);
 int record_open_file(const char *dir, const char *id); /* for reading; -1 and errno */
 /* Somebody else holds the lock on the whole file: the run goes on. */
 bool record_is_locked(int fd);

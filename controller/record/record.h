@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "common/buf.h"
 #include "common/err.h"
 #include "controller/output/output.h"
@@ -103,13 +105,20 @@ struct record_run {
     int fd;              /* private */
 };
 
+/* Of which runs "last" is the newest. An id names a run of any kind: record_kind tells. */
+enum record_use {
+    RECORD_ANY,
+    RECORD_REPEATABLE, /* it ran a command, and came as far as its hosts */
+    RECORD_DETACHED,   /* a repeatable one with --detach */
+};
+
 /* `which`: an id, a unique beginning of one, "last" or "-1", "-2" for the one before. RC_NOTFOUND,
  * RC_AMBIGUOUS, RC_CONFIG (not a record, or of another version), RC_SYS, RC_NOMEM. */
-enum rc record_read(const char *state_dir, const char *which, struct record_run **out,
-                    struct err *e);
+enum rc record_read(const char *state_dir, const char *which, enum record_use use,
+                    struct record_run **out, struct err *e);
 /* The same in the state folder that record_state_dir finds. */
-enum rc record_find(const char *override, const char *which, struct record_run **out,
-                    struct err *e);
+enum rc record_find(const char *override, const char *which, enum record_use use,
+                    struct record_run **out, struct err *e);
 void record_run_free(struct record_run *r);
 
 /* The result of a host as it was recorded, appended to `out` as JSON text. RC_NOTFOUND without one.
@@ -122,6 +131,10 @@ enum rc record_run_spool(const struct record_run *r, uint32_t target, bool is_st
                          uint64_t offset, void *p, size_t cap, size_t *n);
 uint64_t record_run_spool_size(const struct record_run *r, uint32_t target, bool is_stderr);
 
+enum record_kind { KIND_COMMAND, KIND_DETACHED, KIND_ATTACH, KIND_FIGURES };
+/* What the run was. *of: for an attach, the id of the run that was looked at; else NULL. */
+enum record_kind record_kind(const json_t *start, const char **of);
+
 struct record_summary {
     char id[RECORD_ID];
     char started[40];
@@ -130,6 +143,8 @@ struct record_summary {
     uint32_t targets, ok;
     bool finished, alive;
     int exit_code; /* when finished */
+    enum record_kind kind;
+    bool idle; /* finished, and failed before its first host */
 };
 /* Newest first, at most `max`. RC_OK also when there is none. Files that are no records are left
  * out. */

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,37 @@
 #include "controller/record/internal.h"
 
 enum { STEP = 256 * 1024, TAIL = 16 * 1024 };
+
+static bool is_detached(const json_t *replay)
+{
+    static const char *const off[] = {"false", "no", "off", "0"};
+    size_t i;
+    const json_t *option;
+    bool on = false;
+    json_array_foreach(json_object_get(replay, "options"), i, option)
+    {
+        const char *name = json_string_value(json_array_get(option, 0));
+        const char *value = json_string_value(json_array_get(option, 1));
+        if (name == NULL || value == NULL || strcmp(name, "detach") != 0)
+            continue;
+        on = true;
+        for (size_t w = 0; w < sizeof off / sizeof off[0]; w++)
+            on = on && strcasecmp(value, off[w]) != 0;
+    }
+    return on;
+}
+
+enum record_kind record_kind(const json_t *start, const char **of)
+{
+    const json_t *replay = json_object_get(start, "replay");
+    const char *retry_of = json_string_value(json_object_get(start, "retry_of"));
+    bool looks = !json_is_object(replay);
+    if (of != NULL)
+        *of = looks ? retry_of : NULL;
+    if (looks)
+        return retry_of != NULL ? KIND_ATTACH : KIND_FIGURES;
+    return is_detached(replay) ? KIND_DETACHED : KIND_COMMAND;
+}
 
 static void copy_member(char *dst, size_t cap, const json_t *doc, const char *name)
 {
@@ -27,6 +59,7 @@ static enum rc summarise_start(struct record_summary *s, const char *line, size_
         const json_t *command = json_object_get(doc, "command");
         copy_member(s->started, sizeof s->started, doc, "started");
         copy_member(s->user, sizeof s->user, doc, "user");
+        s->kind = record_kind(doc, NULL);
         s->targets = (uint32_t)json_integer_value(json_object_get(doc, "target_count"));
         s->command = json_is_null(command) || command == NULL ? NULL : record_take_text(command);
         if (s->command == NULL && command != NULL && !json_is_null(command))
@@ -34,6 +67,15 @@ static enum rc summarise_start(struct record_summary *s, const char *line, size_
     }
     json_decref(doc);
     return rc;
+}
+
+/* A run counts each of its hosts, those included whose turn never came. */
+static bool counts_none(const json_t *counts)
+{
+    json_int_t sum = 0;
+    for (int s = 0; s < STATUS_COUNT; s++)
+        sum += json_integer_value(json_object_get(counts, status_name((enum status)s)));
+    return sum == 0;
 }
 
 static void summarise_end(struct record_summary *s, const char *line, size_t n)
@@ -45,6 +87,7 @@ static void summarise_end(struct record_summary *s, const char *line, size_t n)
         s->finished = true;
         s->exit_code = (int)json_integer_value(json_object_get(doc, "exit_code"));
         s->ok = (uint32_t)json_integer_value(json_object_get(counts, status_name(STATUS_OK)));
+        s->idle = counts_none(counts);
     }
     json_decref(doc);
 }
@@ -107,6 +150,41 @@ static enum rc summarise(const char *dir, const char *id, struct record_summary 
     buf_fini(&line);
     close(fd);
     return rc;
+}
+
+static bool serves(const struct record_summary *s, enum record_use use)
+{
+    if (use == RECORD_ANY)
+        return true;
+    return !s->idle &&
+           (s->kind == KIND_DETACHED || (s->kind == KIND_COMMAND && use == RECORD_REPEATABLE));
+}
+
+enum rc ids_place(const char *dir, const struct ids *ids, enum record_use use, size_t place,
+                  char *id, struct err *e)
+{
+    size_t seen = 0;
+    for (size_t i = 0; i < ids->count; i++) {
+        struct record_summary s = {0};
+        bool usable = use == RECORD_ANY; /* what is wrong with the newest is said then */
+        enum rc rc = usable ? RC_OK : summarise(dir, ids->items[i], &s, &usable);
+        mem_free(s.command);
+        if (rc != RC_OK)
+            return err_nomem(e);
+        if (!usable || !serves(&s, use) || seen++ < place)
+            continue;
+        snprintf(id, RECORD_ID, "%s", ids->items[i]);
+        return RC_OK;
+    }
+    if (seen > 0 || use == RECORD_ANY)
+        return err_set(e, RC_NOTFOUND, "there are only %zu %sruns on record", seen,
+                       use == RECORD_DETACHED     ? "detached "
+                       : use == RECORD_REPEATABLE ? "repeatable "
+                                                  : "");
+    return err_set(e, RC_NOTFOUND, "%s",
+                   use == RECORD_DETACHED
+                       ? "no run on record was detached: muster run --detach"
+                       : "no run on record can be repeated (figures and attaches cannot)");
 }
 
 enum rc record_list(const char *state_dir, size_t max, struct record_summary **out, size_t *count,

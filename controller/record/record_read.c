@@ -228,8 +228,8 @@ static enum rc read_run(struct record_run *r, struct err *e)
     return rc;
 }
 
-enum rc record_read(const char *state_dir, const char *which, struct record_run **out,
-                    struct err *e)
+enum rc record_read(const char *state_dir, const char *which, enum record_use use,
+                    struct record_run **out, struct err *e)
 {
     struct ids ids = {0};
     struct record_run *r = mem_calloc(1, sizeof *r);
@@ -239,7 +239,7 @@ enum rc record_read(const char *state_dir, const char *which, struct record_run 
     r->dir = record_runs_dir(state_dir);
     enum rc rc = r->dir != NULL ? ids_list(r->dir, &ids, e) : err_nomem(e);
     if (rc == RC_OK)
-        rc = ids_choose(&ids, which, r->id, e);
+        rc = ids_choose(r->dir, &ids, which, use, r->id, e);
     if (rc == RC_OK)
         rc = read_run(r, e);
     ids_free(&ids);
@@ -251,14 +251,15 @@ enum rc record_read(const char *state_dir, const char *which, struct record_run 
     return RC_OK;
 }
 
-enum rc record_find(const char *override, const char *which, struct record_run **out, struct err *e)
+enum rc record_find(const char *override, const char *which, enum record_use use,
+                    struct record_run **out, struct err *e)
 {
     struct buf state;
     buf_init(&state, RECORD_PATH);
     enum rc rc = record_state_dir(override, &state, e);
     const char *dir = rc == RC_OK ? buf_cstr(&state) : NULL;
     if (rc == RC_OK)
-        rc = dir != NULL ? record_read(dir, which, out, e) : err_nomem(e);
+        rc = dir != NULL ? record_read(dir, which, use, out, e) : err_nomem(e);
     buf_fini(&state);
     return rc;
 }

@@ -162,6 +162,33 @@ class Commands(ThroughCase):
         r = self.attach(run)
         self.assertEqual({(h['status'], h['problem']) for h in r.hosts().values()}, {('resource', 'job-not-found')}, r)
 
+    def test_last_is_what_the_verb_can_use(self):
+        """Looking at a run, or at figures, leaves `last` where it was."""
+        run = self.detach(f'{self.writes("job")} exec sleep 1000', 'web1')
+        job = self.pid('job')
+        self.addCleanup(job.kill)
+        for _ in range(2):
+            r = self.attach('last', '--no-follow')
+            self.assertEqual(r.statuses(), {'web1': 'ok'}, r)
+        looked = json.loads(r.raw)['run_id']
+        r = self.muster('attach', looked)
+        self.assertIn(f'was an attach of run {run}: muster attach {run}', r.err)
+        r = self.muster('retry', looked)
+        self.assertIn(f'was an attach of run {run}', r.err)
+        r = self.run_on(self.f, 'web', '--', '[ $MUSTER_HOST = web1 ]')
+        failed = json.loads(r.raw)['run_id']
+        r = self.muster('attach', failed)
+        self.assertEqual(r.code, 1, r)
+        self.assertIn('was no detached one', r.err)
+        r = self.execute(self.argv(self.f, '--samples', '1', '-o', 'json', 'web', verb='stats'))
+        self.assertEqual(r.code, 0, r)
+        r = self.run_on(self.f, '--out-dir', '/dev/null/x', 'web', '--', 'true')
+        self.assertEqual(r.code, 1, r)
+        r = self.muster('retry', 'last', '-o', 'json')
+        self.assertEqual(r.statuses(), {'web2': 'failed'}, r)
+        self.assertIn(f'retrying {failed} on', r.err)
+        self.assertEqual(self.attach('last', '--no-follow').statuses(), {'web1': 'ok'})
+
     def test_detach_survives(self):
         """kill -9 of everything but the job's keeper: agent, sshd's session, our own processes."""
         p = self.start_on(self.f, '--detach', 'web1', '--', f'{self.writes("job")} head -c 300000 /dev/zero | tr "\\0" x; '

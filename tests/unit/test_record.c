@@ -93,7 +93,7 @@ static struct record_run *read_one(const char *which)
 {
     struct record_run *run = NULL;
     struct err e = {0};
-    if (record_read(state_dir, which, &run, &e) != RC_OK)
+    if (record_read(state_dir, which, RECORD_ANY, &run, &e) != RC_OK)
         fail_msg("%s", e.msg);
     return run;
 }
@@ -170,7 +170,7 @@ static void test_which(void **state)
     (void)state;
     struct record_run *run = NULL;
     struct err e = {0};
-    assert_int_equal(record_read(state_dir, "last", &run, &e), RC_NOTFOUND);
+    assert_int_equal(record_read(state_dir, "last", RECORD_ANY, &run, &e), RC_NOTFOUND);
     assert_non_null(strstr(e.msg, "no record of any run"));
     char ids[3][RECORD_ID];
     for (int i = 0; i < 3; i++) {
@@ -193,12 +193,72 @@ static void test_which(void **state)
     run = read_one(ids[1]);
     assert_string_equal(run->id, ids[1]);
     record_run_free(run);
-    assert_int_equal(record_read(state_dir, "20", &run, &e), RC_AMBIGUOUS);
-    assert_int_equal(record_read(state_dir, "-4", &run, &e), RC_NOTFOUND);
-    assert_int_equal(record_read(state_dir, "nope", &run, &e), RC_NOTFOUND);
+    assert_int_equal(record_read(state_dir, "20", RECORD_ANY, &run, &e), RC_AMBIGUOUS);
+    assert_int_equal(record_read(state_dir, "-4", RECORD_ANY, &run, &e), RC_NOTFOUND);
+    assert_int_equal(record_read(state_dir, "nope", RECORD_ANY, &run, &e), RC_NOTFOUND);
     assert_non_null(strstr(e.msg, ids[2]));
-    assert_int_equal(record_read(state_dir, "", &run, &e), RC_NOTFOUND);
-    assert_int_equal(record_read(state_dir, "../../etc/passwd", &run, &e), RC_NOTFOUND);
+    assert_int_equal(record_read(state_dir, "", RECORD_ANY, &run, &e), RC_NOTFOUND);
+    assert_int_equal(record_read(state_dir, "../../etc/passwd", RECORD_ANY, &run, &e), RC_NOTFOUND);
+}
+
+static void leave(const char *replay, const char *retry_of, bool began, char *id)
+{
+    struct record *r = NULL;
+    struct record_start s = a_start();
+    uint32_t none[STATUS_COUNT] = {0};
+    s.replay = replay;
+    s.retry_of = retry_of;
+    assert_int_equal(record_open(&r, state_dir, &s, NULL), RC_OK);
+    snprintf(id, RECORD_ID, "%s", record_id(r));
+    if (began)
+        close_one(r, 0);
+    else
+        assert_int_equal(record_close(r, none, 1, "usage", 0, NULL), RC_OK);
+    for (int64_t from = clock_wall_us(); clock_wall_us() < from + 2000;)
+        ;
+}
+
+/* "last" is the newest that the verb can use. */
+static void test_which_kind(void **state)
+{
+    (void)state;
+    static const char plain[] = "{\"options\":[]}",
+                      detached[] = "{\"options\":[[\"fanout\",\"9\"],[\"detach\",\"true\"]]}",
+                      stays[] = "{\"options\":[[\"detach\",\"no\"]]}";
+    struct record_run *run = NULL;
+    struct err e = {0};
+    char id[6][RECORD_ID];
+    leave("null", NULL, true, id[0]);
+    assert_int_equal(record_read(state_dir, "last", RECORD_REPEATABLE, &run, &e), RC_NOTFOUND);
+    assert_non_null(strstr(e.msg, "can be repeated"));
+    leave(detached, NULL, true, id[1]);
+    leave(stays, NULL, true, id[2]);
+    assert_int_equal(record_read(state_dir, "-3", RECORD_REPEATABLE, &run, &e), RC_NOTFOUND);
+    leave("null", id[1], true, id[3]);
+    leave("null", NULL, true, id[4]);
+    leave(plain, NULL, false, id[5]);
+    const struct {
+        enum record_use use;
+        const char *which;
+        int want;
+        enum record_kind kind;
+    } table[] = {
+        {RECORD_ANY, "last", 5, KIND_COMMAND},        {RECORD_ANY, "-2", 4, KIND_FIGURES},
+        {RECORD_REPEATABLE, "last", 2, KIND_COMMAND}, {RECORD_REPEATABLE, "-2", 1, KIND_DETACHED},
+        {RECORD_REPEATABLE, id[5], 5, KIND_COMMAND},  {RECORD_DETACHED, "last", 1, KIND_DETACHED},
+        {RECORD_DETACHED, id[3], 3, KIND_ATTACH}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        const char *of;
+        if (record_read(state_dir, table[i].which, table[i].use, &run, &e) != RC_OK)
+            fail_msg("%zu: %s", i, e.msg);
+        assert_string_equal(run->id, id[table[i].want]);
+        json_t *start = json_loads(run->start_json, 0, NULL);
+        assert_int_equal(record_kind(start, &of), table[i].kind);
+        assert_true((of != NULL) == (table[i].kind == KIND_ATTACH));
+        json_decref(start);
+        record_run_free(run);
+    }
+    assert_int_equal(record_read(state_dir, "-2", RECORD_DETACHED, &run, &e), RC_NOTFOUND);
 }
 
 /* What a file may hold that no controller of this version finished. */
@@ -214,7 +274,7 @@ static struct record_run *read_text(const char *text, size_t n, enum rc want, st
     assert_int_equal(fwrite(text, 1, n, f), n);
     fclose(f);
     memset(e, 0, sizeof *e);
-    enum rc rc = record_read(state_dir, "last", &run, e);
+    enum rc rc = record_read(state_dir, "last", RECORD_ANY, &run, e);
     if (rc != want)
         fail_msg("rc %s, wanted %s: %s", rc_name(rc), rc_name(want), e->msg);
     return rc == RC_OK ? run : NULL;
@@ -290,7 +350,8 @@ static void test_not_records(void **state)
     assert_int_equal(mkfifo(path, 0600), 0);
     struct record_run *run;
     struct err e;
-    assert_int_equal(record_read(state_dir, "20260131-090500-k3fa", &run, &e), RC_CONFIG);
+    assert_int_equal(record_read(state_dir, "20260131-090500-k3fa", RECORD_ANY, &run, &e),
+                     RC_CONFIG);
 }
 
 /* Every cut of a record is either refused or read without surprise. */
@@ -663,7 +724,7 @@ static void test_no_memory_reading(void **state)
             struct err e;
             mem_fail_after(n);
             enum rc rc = list ? record_list(state_dir, 10, &all, &count, &e)
-                              : record_read(state_dir, "last", &run, &e);
+                              : record_read(state_dir, "last", RECORD_ANY, &run, &e);
             bool fired = mem_fail_fired();
             mem_fail_after(-1);
             record_run_free(run);
@@ -716,6 +777,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_write_and_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_which, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_which_kind, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed_texts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_cut, setup, teardown),

@@ -160,7 +160,8 @@ static void feed(struct shown *again, const char *which)
 {
     struct record_run *run;
     struct err e = {0};
-    if (record_read(state_dir, which, &run, &e) != RC_OK || render_feed(run, again->o, &e) != RC_OK)
+    if (record_read(state_dir, which, RECORD_ANY, &run, &e) != RC_OK ||
+        render_feed(run, again->o, &e) != RC_OK)
         fail_msg("%s", e.msg);
     record_run_free(run);
     struct output_end end = {.duration_ms = 1};
@@ -348,7 +349,7 @@ static void test_no_memory(void **state)
         struct shown again;
         struct record_run *run;
         open_shown(&again, OUTPUT_NONE, UINT64_MAX, 1 << 20, NULL);
-        assert_int_equal(record_read(state_dir, "last", &run, &e), RC_OK);
+        assert_int_equal(record_read(state_dir, "last", RECORD_ANY, &run, &e), RC_OK);
         mem_fail_after(n);
         enum rc rc = render_feed(run, again.o, &e);
         bool fired = mem_fail_fired();

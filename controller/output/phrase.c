@@ -63,7 +63,9 @@ void phrase_cause(const struct output *o, uint32_t target, char *dst, size_t cap
     const struct done_host *h = &o->hosts[target];
     char limit[NUM_TEXT];
     uint64_t bound = bound_of(o, h->problem);
-    if (h->problem == PROBLEM_EXIT_NONZERO)
+    if (h->problem == PROBLEM_CANCELLED && o->run.looks)
+        snprintf(dst, cap, "left, it goes on");
+    else if (h->problem == PROBLEM_EXIT_NONZERO)
         snprintf(dst, cap, "exit %d", h->exit_code);
     else if (h->problem == PROBLEM_KILLED_BY_SIGNAL && h->signal[0] != '\0')
         snprintf(dst, cap, "signal %s", h->signal);

@@ -277,7 +277,8 @@ static void why_stopped(struct output *o, const struct output_end *end)
     text_style(t, TEXT_PLAIN);
     const char *before = ": ";
     if (o->counts[STATUS_CANCELLED] > 0) {
-        text_printf(t, ": %s cancelled", num_count_text(n, o->counts[STATUS_CANCELLED]));
+        text_printf(t, ": %s %s", num_count_text(n, o->counts[STATUS_CANCELLED]),
+                    o->run.looks ? "left" : "cancelled");
         before = ", ";
     }
     not_started(o, t, before);

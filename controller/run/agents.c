@@ -494,7 +494,7 @@ bool agents_cancel(struct attempt *a, enum problem why)
     o.problem = enough && why == PROBLEM_CANCELLED ? PROBLEM_NONE : why;
     o.phase = PHASE_RUN;
     o.sent = h->asked;
-    o.may_still_run = h->asked && agent_of(h)->commands && !agent_of(h)->only_looks;
+    o.may_still_run = h->asked && agent_of(h)->commands; /* attach leaves it alone */
     judge(h, &o);
     remote_close(asked_of(h), clock_ms());
     return true;

@@ -333,6 +333,7 @@ static enum rc open_output(struct run *r, struct err *e)
         .run_id = record_id(r->record),
         .command = r->plan->command_text,
         .retry_hint = can_be_retried(r) ? r->retry_hint : NULL,
+        .looks = r->plan->agent != NULL && r->plan->agent->only_looks,
         .hosts = r->plan->selection->hosts,
         .host_count = r->count,
         .inventory = r->plan->inventory,

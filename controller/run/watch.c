@@ -27,6 +27,11 @@ static void log_to_sink(enum log_level level, const char *line, void *user)
     r->err_sink.write(r->err_sink.user, "\n", 1);
 }
 
+static bool looks(const struct run *r)
+{
+    return r->plan->agent != NULL && r->plan->agent->only_looks;
+}
+
 /* The workers end by themselves when our socket closes; the record keeps what it has, and says by
  * its missing end that we left. Nothing here may wait: the person has asked twice. */
 static _Noreturn void leave_at_once(struct run *r)
@@ -35,7 +40,10 @@ static _Noreturn void leave_at_once(struct run *r)
     sched_counts(r->sched, &c);
     record_flush(r->record);
     char line[256], more[128] = "";
-    if (r->plan->scan == NULL)
+    if (looks(r))
+        snprintf(more, sizeof more, "; their commands go on (muster attach %s)",
+                 r->options->attach_run);
+    else if (r->plan->scan == NULL)
         snprintf(more, sizeof more, "; commands may still run (muster show %s)",
                  record_id(r->record));
     int n = snprintf(line, sizeof line, "\nmuster: left with %u of %u hosts unfinished%s\n",
@@ -58,7 +66,11 @@ static void on_signal(uv_signal_t *h, int signum)
         return;
     struct sched_counts c;
     sched_counts(r->sched, &c);
-    if (signum == SIGINT && r->err_sink.is_tty)
+    if (signum == SIGINT && r->err_sink.is_tty && looks(r))
+        log_warn("leaving %u host%s: what runs there goes on; muster attach %s shows it again",
+                 c.running + c.waiting, c.running + c.waiting == 1 ? "" : "s",
+                 r->options->attach_run);
+    else if (signum == SIGINT && r->err_sink.is_tty)
         log_warn("cancelling %u running hosts, %u not started; Ctrl-C again leaves at once",
                  c.running, c.waiting);
     run_event(r, &(struct sched_event){.type = SCHED_EV_CANCEL});

@@ -11,6 +11,7 @@ import subprocess
 from fleet import Fleet
 from muster_case import MUSTER, MusterCase, main, stdout_of
 from on_host import Process, agents_below, below
+from terminal import Terminal
 
 BIG = 20 << 20
 
@@ -227,16 +228,49 @@ class Commands(ThroughCase):
             # Whoever comes first collects it; the other has followed to the end as well.
             self.assertEqual((h['status'], h['stdout']), ('ok', 'end\n'), h)
 
-    def test_attach_is_left(self):
-        """Ctrl-C leaves the job alone."""
+    def here(self):
+        """A detached command that has printed `here`, and the words that attach to it."""
         run = self.detach(f'echo here; {self.writes("job")} exec sleep 1000', 'web1')
         job = self.pid('job')
         self.addCleanup(job.kill)
-        p = subprocess.Popen([MUSTER, 'attach', '-o', 'json', run], env=self.env, stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.wait_for(lambda: agents_below(self.web[0].process.pid), 'the attached agent')
+        return run, job, [MUSTER, 'attach', '--capture', self.mark('told'), run]
+
+    def heard(self):
+        def is_there():
+            path = os.path.join(self.mark('told'), 'web1.stdout')
+            if not os.path.exists(path):
+                return False
+            with open(path, 'rb') as f:
+                return b'here' in f.read()
+        self.wait_for(is_there, 'what the job has printed')
+
+    def test_attach_is_left(self):
+        """Ctrl-C leaves the job alone, and says so."""
+        run, job, argv = self.here()
+        p = subprocess.Popen([*argv, '-o', 'json'], env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
+        self.heard()
         os.kill(p.pid, signal.SIGINT)
-        self.assertEqual(self.finish(p).code, 130)
+        r = self.finish(p)
+        h = self.one(r)
+        self.assertEqual((r.code, h['status'], h['sent'], h['may_still_run']), (130, 'cancelled', True, True), r)
+        self.assertIn('left, it goes on', r.err)
+        self.assertIn('interrupted: 1 left', r.err)
+        shown = self.muster('show')
+        self.assertIn('web1 (1) left, it goes on\n  here\n', shown.out)
+        self.assertTrue(job.alive())
+
+    def test_attach_is_left_at_a_terminal(self):
+        run, job, argv = self.here()
+        t = Terminal(self, argv, self.env)
+        self.heard()
+        os.kill(t.pid, signal.SIGINT)
+        code = t.end()
+        said = t.said.decode()
+        self.assertEqual(code, 130, said)
+        self.assertIn(f'leaving 1 host: what runs there goes on; muster attach {run} shows it again', said)
+        self.assertNotIn('cancelling', said)
+        self.assertIn('web1 (1) left, it goes on', said)
         self.assertTrue(job.alive())
 
     def test_retry(self):

@@ -257,42 +257,6 @@ static enum rc take_arguments(struct options *o, int argc, char **argv, int firs
     }
 }
 
-/* What goes through the agent, and what that cannot be combined with. */
-static enum rc check_agent(const struct options *o, struct err *e)
-{
-    const char *what = o->become != NULL ? "--become"
-                       : o->detach       ? "--detach"
-                                         : "--on-disconnect kill";
-    if (o->ask_become_pass && o->become == NULL)
-        return err_set(e, RC_USAGE, "--ask-become-pass is for --become[=USER]: add it");
-    if (!options_through_agent(o))
-        return RC_OK;
-    if (o->verb == VERB_STATS && o->become != NULL && strcmp(o->become, "root") != 0)
-        return err_set(e, RC_USAGE,
-                       "--become: figures are root's or the login's own, no other user's");
-    if (o->verb == VERB_STATS && o->agent_mode == AGENT_INSTALLED)
-        return err_set(e, RC_USAGE,
-                       "--become: root runs the agent that we send, not the installed one");
-    if (o->raw)
-        return err_set(e, RC_USAGE, "%s goes through the agent, --raw goes without", what);
-    if (o->agent_mode == AGENT_NEVER)
-        return err_set(e, RC_USAGE, "%s goes through the agent, --agent never sends none", what);
-    if (o->silence_timeout_ms > 0)
-        return err_set(e, RC_USAGE,
-                       "%s does not know --silence-timeout; --timeout bounds the command", what);
-    if (o->detach && (o->become != NULL || o->stdin_path != NULL || o->script != NULL))
-        return err_set(
-            e, RC_USAGE,
-            "--detach starts plain commands: not with --become, --stdin or --script (sudo "
-            "inside the command works where it asks for no password)");
-    return RC_OK;
-}
-
-bool options_through_agent(const struct options *o)
-{
-    return o->become != NULL || o->detach || o->disconnect_kills || o->attach_run != NULL;
-}
-
 static enum rc check_run(struct options *o, struct err *e)
 {
     if (o->pattern == NULL && o->hosts_exprs.count == 0)
@@ -355,8 +319,8 @@ static enum rc check_history(struct options *o, struct err *e)
 /* What one option alone cannot tell. */
 static enum rc check_together(struct options *o, struct err *e)
 {
-    if (o->verb == VERB_RUN || o->verb == VERB_RETRY || o->verb == VERB_STATS) {
-        enum rc rc = check_agent(o, e);
+    if (o->verb == VERB_RUN || o->verb == VERB_STATS) {
+        enum rc rc = agent_settle(o, e);
         if (rc != RC_OK)
             return rc;
     }

@@ -225,7 +225,8 @@ void options_terminal(struct options *o, bool out_tty, bool err_tty,
  * made absolute; no values of --env under names like TOKEN or PASSWORD; with --no-log-command
  * neither the command nor any value of --env), and back: restore
  * sets what the retry's own command line did not set. RC_CONFIG when something that was not
- * recorded must be typed again (the message says what). */
+ * recorded must be typed again (the message says what), RC_USAGE when what this command line says
+ * and what it restored do not go together. */
 enum rc options_replay_json(const struct options *o, struct buf *out);
 enum rc options_replay_restore(struct options *o, const char *json, struct err *e);
 

@@ -79,6 +79,9 @@ enum rc vault_words_settle(struct options *o, struct err *e);
 enum rc keyscan_settle(struct options *o, struct err *e);
 /* The same for "muster stats". (options_stats.c) */
 enum rc stats_settle(struct options *o, struct err *e);
+/* The same for what goes through the agent: of a retry, once it has the options of its run.
+ * (options_agent.c) */
+enum rc agent_settle(const struct options *o, struct err *e);
 /* After the last option was set: what follows from several of them. */
 void options_settle(struct options *o);
 /* SOURCE_DEFAULT when it was not given. */

@@ -265,6 +265,7 @@ enum rc options_replay_restore(struct options *o, const char *json, struct err *
     if (rc == RC_OK) {
         o->exact_implicit = json_is_true(json_object_get(doc, "hosts"));
         options_settle(o);
+        rc = o->verb == VERB_RETRY ? agent_settle(o, e) : RC_OK;
     }
     json_decref(doc);
     return rc;

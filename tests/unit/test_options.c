@@ -854,6 +854,33 @@ static enum rc replay(const char *first, const char *second, struct options *aga
     return rc;
 }
 
+/* What goes together is known only once the run's own options are there. */
+static void test_replay_through_agent(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *first, *second, *part; /* NULL: it is fine */
+    } table[] = {
+        {"muster run --become web -- x", "muster retry last --ask-become-pass", NULL},
+        {"muster run --become=deploy web -- x", "muster retry last --ask-become-pass", NULL},
+        {"muster run web -- x", "muster retry last --ask-become-pass", "add it"},
+        {"muster run web -- x", "muster retry last --become --ask-become-pass", NULL},
+        {"muster run --detach web -- x", "muster retry last --become", "starts plain commands"},
+        {"muster run --agent never web -- x", "muster retry last --become", "never sends none"},
+        {"muster run --agent never web -- x", "muster retry last --become --agent cached", NULL},
+        {"muster run --detach web -- x", "muster attach last --agent never", NULL},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct options again;
+        struct err e;
+        enum rc rc = replay(table[i].first, table[i].second, &again, &e);
+        if (table[i].part == NULL ? rc != RC_OK
+                                  : rc != RC_USAGE || strstr(e.msg, table[i].part) == NULL)
+            fail_msg("%s: %s: %s %s", table[i].first, table[i].second, rc_name(rc), e.msg);
+        options_fini(&again);
+    }
+}
+
 static void test_replay_without_command(void **state)
 {
     (void)state;
@@ -1053,6 +1080,7 @@ int main(void)
         cmocka_unit_test_setup(test_texts, setup),
         cmocka_unit_test_setup(test_help_fits, setup),
         cmocka_unit_test_setup(test_replay, setup),
+        cmocka_unit_test_setup(test_replay_through_agent, setup),
         cmocka_unit_test_setup(test_replay_without_command, setup),
         cmocka_unit_test_setup(test_replay_garbage, setup),
         cmocka_unit_test_setup(test_safe_argv, setup),

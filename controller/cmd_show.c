@@ -74,6 +74,17 @@ static bool is_of_figures(const struct view *v, const char *command)
            str_starts(command, "muster stats");
 }
 
+static void put_detached(const struct record_run *run)
+{
+    bool started = false;
+    for (uint32_t i = 0; i < run->host_count; i++)
+        started = started || run->hosts[i].status == STATUS_OK;
+    if (started)
+        printf("  %-9s what its commands print: muster attach %s\n", "detached", run->id);
+    else
+        line("detached", "started on no host");
+}
+
 static void put_header(const struct view *v)
 {
     char when[64], targets[400], count[NUM_TEXT];
@@ -92,7 +103,10 @@ static void put_header(const struct view *v)
              v->run->host_count == 1 ? "" : "s");
     line("targets", targets);
     line("reason", text_of(v->start, "reason"));
-    line("retry of", text_of(v->start, "retry_of"));
+    enum record_kind kind = record_kind(v->start, NULL);
+    line(kind == KIND_ATTACH ? "attach of" : "retry of", text_of(v->start, "retry_of"));
+    if (kind == KIND_DETACHED)
+        put_detached(v->run);
     put_ending(v);
     if (is_of_figures(v, command))
         line("figures", "are not recorded");

@@ -3,6 +3,30 @@
 
 #include <string.h>
 
+/* A bound that the environment or the file chose for runs is no mistake. */
+static bool is_chosen(const struct options *o, const char *name)
+{
+    return option_source_of(o, option_by_name(name, strlen(name))) > SOURCE_REPLAY_DEFAULT;
+}
+
+static enum rc check_detach(const struct options *o, struct err *e)
+{
+    if (o->become != NULL || o->stdin_path != NULL || o->script != NULL)
+        return err_set(
+            e, RC_USAGE,
+            "--detach starts plain commands: not with --become, --stdin or --script (sudo "
+            "inside the command works where it asks for no password)");
+    if (o->timeout_ms > 0 && is_chosen(o, "timeout"))
+        return err_set(e, RC_USAGE,
+                       "--detach leaves, so --timeout bounds nothing: let the host do it, as in "
+                       "-- timeout 1h COMMAND");
+    if (o->disconnect_kills && is_chosen(o, "on-disconnect"))
+        return err_set(e, RC_USAGE,
+                       "--detach starts what outlives the connection, --on-disconnect kill ends "
+                       "it: leave one of them out");
+    return RC_OK;
+}
+
 enum rc agent_settle(const struct options *o, struct err *e)
 {
     const char *what = o->become != NULL ? "--become"
@@ -25,12 +49,7 @@ enum rc agent_settle(const struct options *o, struct err *e)
     if (o->silence_timeout_ms > 0)
         return err_set(e, RC_USAGE,
                        "%s does not know --silence-timeout; --timeout bounds the command", what);
-    if (o->detach && (o->become != NULL || o->stdin_path != NULL || o->script != NULL))
-        return err_set(
-            e, RC_USAGE,
-            "--detach starts plain commands: not with --become, --stdin or --script (sudo "
-            "inside the command works where it asks for no password)");
-    return RC_OK;
+    return o->detach ? check_detach(o, e) : RC_OK;
 }
 
 bool options_through_agent(const struct options *o)

@@ -147,8 +147,8 @@ const struct option_def option_table[] = {
      "When the connection is lost: continue lets the command end by itself, as sshd does (the "
      "default), kill ends it and all that it started; through muster's agent"},
     {0, "detach", NULL, GROUP_RUN, V_START, OPTION_REPLAY, set_flag, AT(detach), 0, 0, "",
-     "Start the command and leave: it outlives the connection, and what it prints is kept on the "
-     "host for muster attach"},
+     "Start the command and leave: it outlives the connection and has no --timeout; what it prints "
+     "is kept on the host for muster attach"},
     {0, "no-follow", NULL, GROUP_RUN, V_ATTACH, 0, set_flag, AT(no_follow), 0, 0, "",
      "Show what there is now, do not wait for the end"},
     {0, "env", "NAME=VALUE", GROUP_RUN, V_START, OPTION_REPEAT | OPTION_REPLAY | OPTION_MASKED,

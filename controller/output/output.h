@@ -74,6 +74,7 @@ struct output_run { /* what does not change during a run; borrowed for its lengt
     const char *run_id;
     const char *command;           /* for people and JSON; NULL when not to be shown */
     const char *retry_hint;        /* "muster retry ID --failed" or NULL */
+    const char *attach_hint;       /* "muster attach ID": shows what goes on; or NULL */
     bool looks;                    /* an attach: who leaves it cancels no command */
     struct inv_host *const *hosts; /* by target number */
     uint32_t host_count;

@@ -285,6 +285,17 @@ static void why_stopped(struct output *o, const struct output_end *end)
     text_puts(t, "\n");
 }
 
+/* What was started goes on, or what was looked at. */
+static bool goes_on(const struct output *o)
+{
+    if (!o->run.looks)
+        return o->counts[STATUS_OK] > 0;
+    for (uint32_t i = 0; i < o->run.host_count; i++)
+        if (o->hosts[i].done && o->hosts[i].may_still_run)
+            return true;
+    return false;
+}
+
 static void still_running(struct output *o)
 {
     static const uint8_t key[STORE_KEY];
@@ -344,6 +355,11 @@ void summary_render(struct output *o, const struct output_end *end)
                     "--tally and count as not matching\n",
                     num_count_text(n, filter_gave_up(o->filter)));
     totals(o, end);
+    if (o->run.attach_hint != NULL && goes_on(o)) {
+        text_puts(&o->err, "attach with: ");
+        text_escape_str(&o->err, o->run.attach_hint);
+        text_puts(&o->err, "\n");
+    }
     if (!all_ok && o->run.retry_hint != NULL) {
         text_puts(&o->err, "retry with: ");
         text_escape_str(&o->err, o->run.retry_hint);

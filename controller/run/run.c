@@ -329,10 +329,13 @@ static enum rc open_output(struct run *r, struct err *e)
         opts.columns = NULL;
     }
     snprintf(r->retry_hint, sizeof r->retry_hint, "muster retry %s", record_id(r->record));
+    const char *attach = o->attach_run != NULL ? o->attach_run : record_id(r->record);
+    snprintf(r->attach_hint, sizeof r->attach_hint, "muster attach %s", attach);
     r->about = (struct output_run){
         .run_id = record_id(r->record),
         .command = r->plan->command_text,
         .retry_hint = can_be_retried(r) ? r->retry_hint : NULL,
+        .attach_hint = o->detach || o->attach_run != NULL ? r->attach_hint : NULL,
         .looks = r->plan->agent != NULL && r->plan->agent->only_looks,
         .hosts = r->plan->selection->hosts,
         .host_count = r->count,

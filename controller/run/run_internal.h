@@ -150,7 +150,7 @@ struct run {
     enum problem last_before; /* latest pre-command problem: the breaker's, when it trips */
     int exit_code;
     struct output_run about;
-    char retry_hint[64];
+    char retry_hint[64], attach_hint[64];
 };
 
 /* A flush wakes the record's thread, so it waits FLUSH_MS for company. A host whose whole handshake

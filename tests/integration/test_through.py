@@ -133,7 +133,9 @@ class Commands(ThroughCase):
     def detach(self, command, hosts='web'):
         r = self.run_on(self.f, '--detach', hosts, '--', command)
         self.assertEqual(set(r.facts().values()), {('ok', 'run', None)}, r)
-        return json.loads(r.raw)['run_id']
+        run = json.loads(r.raw)['run_id']
+        self.assertIn(f'\nattach with: muster attach {run}\n', r.err)
+        return run
 
     def attach(self, run, *args):
         return self.muster('attach', '-o', 'json', *args, run)
@@ -168,10 +170,15 @@ class Commands(ThroughCase):
         run = self.detach(f'{self.writes("job")} exec sleep 1000', 'web1')
         job = self.pid('job')
         self.addCleanup(job.kill)
+        shown = self.muster('show')
+        self.assertIn(f'  detached  what its commands print: muster attach {run}\n', shown.out)
         for _ in range(2):
             r = self.attach('last', '--no-follow')
             self.assertEqual(r.statuses(), {'web1': 'ok'}, r)
         looked = json.loads(r.raw)['run_id']
+        shown = self.muster('show')
+        self.assertIn(f'  attach of {run}\n', shown.out)
+        self.assertNotIn('retry', shown.out + shown.err)
         r = self.muster('attach', looked)
         self.assertIn(f'was an attach of run {run}: muster attach {run}', r.err)
         r = self.muster('retry', looked)
@@ -256,6 +263,7 @@ class Commands(ThroughCase):
         self.assertEqual((r.code, h['status'], h['sent'], h['may_still_run']), (130, 'cancelled', True, True), r)
         self.assertIn('left, it goes on', r.err)
         self.assertIn('interrupted: 1 left', r.err)
+        self.assertIn(f'attach with: muster attach {run}\n', r.err)
         shown = self.muster('show')
         self.assertIn('web1 (1) left, it goes on\n  here\n', shown.out)
         self.assertTrue(job.alive())

@@ -370,6 +370,7 @@ static const struct row rows[] = {
     {"muster run web --become=deploy -- x", is_become_user},
     {"muster run --become=deploy web -- x", is_become_user},
     {"muster run --detach web -- x", is_detached},
+    {"muster run --detach --timeout 0 --on-disconnect continue web -- x", is_detached},
     {"muster run --on-disconnect kill web -- x", is_killed},
     {"muster run --on-disconnect continue web -- x", is_plain},
     {"muster attach --no-follow -2", is_attach},
@@ -572,6 +573,8 @@ static void test_habits(void **state)
         {"muster run web --become --raw -- x", "--raw"},
         {"muster run web --become --agent never -- x", "--agent never"},
         {"muster run web --detach --become -- x", "--detach starts plain commands"},
+        {"muster run web --detach --timeout 1s -- x", "-- timeout 1h COMMAND"},
+        {"muster run web --detach --on-disconnect kill -- x", "leave one of them out"},
         {"muster run web --become=a:b -- x", "no user's name"},
         {"muster stats web --agent-dir srv", "absolute"},
         {"muster debug", "debug frames FILE"},
@@ -869,6 +872,8 @@ static void test_replay_through_agent(void **state)
         {"muster run --agent never web -- x", "muster retry last --become", "never sends none"},
         {"muster run --agent never web -- x", "muster retry last --become --agent cached", NULL},
         {"muster run --detach web -- x", "muster attach last --agent never", NULL},
+        {"muster run --detach web -- x", "muster attach last --timeout 1s", NULL},
+        {"muster run --detach web -- x", "muster retry last --timeout 1s", "timeout 1h COMMAND"},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         struct options again;

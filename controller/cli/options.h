@@ -239,7 +239,8 @@ enum rc options_safe_argv(struct options *o, struct strings *out, struct err *e)
 bool options_through_agent(const struct options *o);
 
 /* A hint for a command given as several words, each of which is quoted, when one of them holds what
- * a shell would have expanded (* $ | ; …); "" when there is none. Returns dst. */
+ * a shell would have expanded (* $ | ; …), and is not what a shell's own -c takes; "" when there is
+ * none. Returns dst. */
 char *options_quote_hint(const struct options *o, char *dst, size_t cap);
 
 /* --help text of a verb (VERB_COUNT: the overview), and the OPTIONS part of the manual in scdoc. */

@@ -324,6 +324,30 @@ enum rc options_safe_argv(struct options *o, struct strings *out, struct err *e)
     return RC_OK;
 }
 
+static bool is_shell(const char *word)
+{
+    static const char *const shells[] = {"sh", "ash", "bash", "dash", "fish", "ksh", "zsh"};
+    const char *slash = strrchr(word, '/');
+    const char *name = slash != NULL ? slash + 1 : word;
+    for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++)
+        if (strcmp(name, shells[i]) == 0)
+            return true;
+    return false;
+}
+
+/* What follows the -c (-ec, -lc) of a shell is read by that one, as it should be. */
+static bool is_shells_own(const struct strings *words, size_t at)
+{
+    const char *flag = at > 0 ? words->items[at - 1] : "";
+    size_t n = strlen(flag);
+    if (n < 2 || flag[0] != '-' || flag[1] == '-' || flag[n - 1] != 'c')
+        return false;
+    for (size_t i = 0; i + 1 < at; i++)
+        if (is_shell(words->items[i]))
+            return true;
+    return false;
+}
+
 char *options_quote_hint(const struct options *o, char *dst, size_t cap)
 {
     dst[0] = '\0';
@@ -332,7 +356,7 @@ char *options_quote_hint(const struct options *o, char *dst, size_t cap)
     for (size_t i = 0; i < o->words.count; i++) {
         const char *at = strpbrk(o->words.items[i], "*?$|;&<>`");
         char word[80];
-        if (at == NULL)
+        if (at == NULL || is_shells_own(&o->words, i))
             continue;
         str_escape_to(word, sizeof word, o->words.items[i], strlen(o->words.items[i]), 0);
         snprintf(dst, cap,

@@ -982,9 +982,21 @@ static void test_quote_hint(void **state)
         const char *line;
         bool hint;
     } table[] = {
-        {"muster run web -- ls *.c", true}, {"muster run web -- echo $HOME", true},
-        {"muster run web -- a | b", true},  {"muster run web -- uptime", false},
-        {"muster run web -- ls|wc", false}, {"muster run web --raw -- ls *.c", false},
+        {"muster run web -- ls *.c", true},
+        {"muster run web -- echo $HOME", true},
+        {"muster run web -- a | b", true},
+        {"muster run web -- uptime", false},
+        {"muster run web -- ls|wc", false},
+        {"muster run web --raw -- ls *.c", false},
+        {"muster run web -- sh -c a;b", false},
+        {"muster run web -- /bin/bash -lc a;b", false},
+        {"muster run web -- sudo -u x dash -e -c a|b", false},
+        {"muster run web -- sh -c a x", false},
+        {"muster run web -- sh -c a;b *", true},
+        {"muster run web -- sh -x a;b", true},
+        {"muster run web -- grep -c a|b", true},
+        {"muster run web -- grep -c *.sh", true},
+        {"muster run web -- sh --norc a;b", true},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         struct options o;

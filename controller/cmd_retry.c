@@ -34,18 +34,6 @@ static bool is_chosen(const struct options *o, enum status s)
     return o->retry_select.count == 0;
 }
 
-/* Without a promise from the record that nothing was sent, it may have been. */
-static bool may_have_run(enum status s)
-{
-    switch (s) {
-    case STATUS_UNREACHABLE:
-    case STATUS_AUTH_FAILED:
-    case STATUS_HOST_KEY:
-    case STATUS_NOT_STARTED: return false;
-    default: return true;
-    }
-}
-
 static enum rc choose_hosts(struct options *o, struct again *a, struct err *e)
 {
     for (uint32_t i = 0; i < a->run->host_count; i++) {
@@ -56,7 +44,7 @@ static enum rc choose_hosts(struct options *o, struct again *a, struct err *e)
         if (rc != RC_OK)
             return rc;
         a->counts[h->status]++;
-        a->ran += may_have_run(h->status);
+        a->ran += h->may_have_run;
     }
     return RC_OK;
 }

@@ -88,6 +88,7 @@ struct record_host {
     bool started, sent; /* such lines were found */
     bool has_result;    /* false: the controller died first, or the line was lost */
     enum status status; /* the result's; without one UNKNOWN if started or sent, else NOT_STARTED */
+    bool may_have_run;  /* the command; false: nothing of it was sent there */
     uint64_t at;        /* private: where its result stands */
     size_t len;
 };

@@ -88,6 +88,13 @@ static struct record_host *host_by_name(struct reading *g, const json_t *result)
     return h;
 }
 
+/* Only the result's own word is a promise. */
+static bool may_have_run(const json_t *result)
+{
+    return !json_is_false(json_object_get(result, "sent")) ||
+           !json_is_false(json_object_get(result, "may_still_run"));
+}
+
 /* The place of the inner object: what follows our own fixed head, up to the closing brace. */
 static void take_result(struct reading *g, const json_t *doc, const char *text, size_t n)
 {
@@ -102,6 +109,7 @@ static void take_result(struct reading *g, const json_t *doc, const char *text, 
     }
     h->has_result = true;
     h->status = (enum status)s;
+    h->may_have_run = may_have_run(result);
     h->at = g->line_at + sizeof head - 1;
     h->len = n - (sizeof head - 1) - 1;
 }
@@ -202,8 +210,10 @@ static void settle(struct record_run *r)
     bool gaps = r->lost_lines > 0 || r->damaged > 0;
     for (uint32_t i = 0; i < r->host_count; i++) {
         struct record_host *h = &r->hosts[i];
-        if (!h->has_result)
-            h->status = h->started || h->sent || gaps ? STATUS_UNKNOWN : STATUS_NOT_STARTED;
+        if (h->has_result)
+            continue;
+        h->may_have_run = h->started || h->sent || gaps;
+        h->status = h->may_have_run ? STATUS_UNKNOWN : STATUS_NOT_STARTED;
     }
 }
 

@@ -281,6 +281,16 @@ class Commands(ThroughCase):
         self.assertIn('web1 (1) left, it goes on', said)
         self.assertTrue(job.alive())
 
+    def test_retry_where_nothing_was_sent(self):
+        """No agent is installed there: the command surely has not run, and retry does not say that it may have."""
+        r = self.run_kill('--agent', 'installed', 'web1', '--', 'true')
+        h = self.one(r)
+        self.assertEqual((r.code, h['status'], h['problem'], h['sent']), (2, 'resource', 'agent-missing', False), r)
+        r = self.muster('retry', 'last', '--resource', '--agent', 'cached', '-o', 'json')
+        self.assertEqual(r.statuses(), {'web1': 'ok'}, r)
+        self.assertIn('(1 resource)', r.err)
+        self.assertNotIn('has run', r.err)
+
     def test_retry(self):
         """A detached or guarded run is repeated as what it was."""
         r = self.run_kill('web1', '--', f'[ -e {self.mark("go")} ] || exit 7; readlink /proc/$PPID/exe')

@@ -213,6 +213,8 @@ CHECK(is_retry_rest,
           IS(o->retry_select.items[1], "timeout") && IS(o->retry_select.items[2], "auth-failed") &&
           IS(o->retry_select.items[3], "host-key") && IS(o->retry_select.items[4], "lost") &&
           IS(o->retry_select.items[5], "not-started"))
+CHECK(is_retry_agents, o->retry_select.count == 2 && IS(o->retry_select.items[0], "resource") &&
+                           IS(o->retry_select.items[1], "busy"))
 CHECK(is_retry_odd, o->retry_select.count == 2 && IS(o->retry_select.items[0], "unknown") &&
                         IS(o->retry_select.items[1], "cancelled"))
 CHECK(is_retry_all, o->retry_select.count == STATUS_COUNT - 1)
@@ -351,6 +353,7 @@ static const struct row rows[] = {
     {"muster retry last --signaled --timed-out --auth-failed --host-key --lost --not-started",
      is_retry_rest},
     {"muster retry last --unknown --cancelled", is_retry_odd},
+    {"muster retry last --resource --busy", is_retry_agents},
     {"muster retry last --all-not-ok", is_retry_all},
     {"muster retry -2", is_retry_before},
     {"muster vault rekey f g --vault-key k --new-vault-key-command c", is_vault},
@@ -433,6 +436,19 @@ static void test_table_is_sound(void **state)
         assert_null(habit_of_option(spelling));
         snprintf(spelling, sizeof spelling, "-%c", d->letter ? d->letter : '-');
         assert_null(habit_of_option(spelling));
+    }
+}
+
+static void test_retry_chooses_every_status(void **state)
+{
+    (void)state;
+    for (int s = STATUS_OK + 1; s < STATUS_COUNT; s++) {
+        bool found = false;
+        for (size_t i = 0; i < option_count; i++)
+            found = found ||
+                    (option_table[i].set == set_retry_status && option_table[i].min == (uint64_t)s);
+        if (!found)
+            fail_msg("no option of retry for %s", status_name((enum status)s));
     }
 }
 
@@ -1088,6 +1104,7 @@ int main(void)
         cmocka_unit_test_setup(test_every_option, setup),
         cmocka_unit_test_setup(test_rows_cover_the_table, setup),
         cmocka_unit_test_setup(test_table_is_sound, setup),
+        cmocka_unit_test_setup(test_retry_chooses_every_status, setup),
         cmocka_unit_test_setup(test_wrong_lines, setup),
         cmocka_unit_test_setup(test_habits, setup),
         cmocka_unit_test_setup(test_config, setup),

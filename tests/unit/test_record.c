@@ -218,6 +218,24 @@ static void leave(const char *replay, const char *retry_of, bool began, char *id
         ;
 }
 
+/* A result's own word, not its status, tells whether the command may have run. */
+static void test_may_have_run(void **state)
+{
+    (void)state;
+    struct record *r = open_one();
+    result(r, "{\"host\":\"web1\",\"status\":\"resource\",\"sent\":false,\"may_still_run\":false}");
+    result(r, "{\"host\":\"web\xef\xbf\xbd"
+              "2\",\"host_base64\":\"d2Vi/zI=\",\"status\":\"resource\",\"sent\":true,"
+              "\"may_still_run\":false}");
+    result(r, "{\"host\":\"db/1\",\"status\":\"unreachable\"}");
+    close_one(r, 2);
+    struct record_run *run = read_one("last");
+    assert_false(run->hosts[0].may_have_run);
+    assert_true(run->hosts[1].may_have_run);
+    assert_true(run->hosts[2].may_have_run);
+    record_run_free(run);
+}
+
 /* "last" is the newest that the verb can use. */
 static void test_which_kind(void **state)
 {
@@ -777,6 +795,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_write_and_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_which, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_may_have_run, setup, teardown),
         cmocka_unit_test_setup_teardown(test_which_kind, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed_texts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_records, setup, teardown),

@@ -316,14 +316,26 @@ static enum rc check_history(struct options *o, struct err *e)
     return RC_OK;
 }
 
+/* Likewise: what was typed here counts, and would have no effect. */
+static enum rc check_columns(const struct options *o, struct err *e)
+{
+    enum output_mode mode = o->output.mode;
+    bool takes = o->verb == VERB_RUN || o->verb == VERB_RETRY || o->verb == VERB_SHOW ||
+                 o->verb == VERB_ATTACH;
+    if (!takes || mode == OUTPUT_TABLE || mode == OUTPUT_CSV ||
+        option_source_of(o, option_by_name("columns", 7)) != SOURCE_ARGV)
+        return RC_OK;
+    return err_set(e, RC_USAGE, "--columns are those of a table: add -o table or -o csv");
+}
+
 /* What one option alone cannot tell. */
 static enum rc check_together(struct options *o, struct err *e)
 {
-    if (o->verb == VERB_RUN || o->verb == VERB_STATS) {
-        enum rc rc = agent_settle(o, e);
-        if (rc != RC_OK)
-            return rc;
-    }
+    enum rc rc = check_columns(o, e);
+    if (rc == RC_OK && (o->verb == VERB_RUN || o->verb == VERB_STATS))
+        rc = agent_settle(o, e);
+    if (rc != RC_OK)
+        return rc;
     if (o->verb == VERB_RUN)
         return check_run(o, e);
     if (o->verb == VERB_VAULT)

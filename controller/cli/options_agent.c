@@ -34,6 +34,10 @@ enum rc agent_settle(const struct options *o, struct err *e)
                                          : "--on-disconnect kill";
     if (o->ask_become_pass && o->become == NULL)
         return err_set(e, RC_USAGE, "--ask-become-pass is for --become[=USER]: add it");
+    if (o->capture != NULL && !options_through_agent(o) && o->verb != VERB_STATS)
+        return err_set(e, RC_USAGE,
+                       "--capture keeps what muster's agent says, and none is used here: add "
+                       "--become, --detach or --on-disconnect kill");
     if (!options_through_agent(o))
         return RC_OK;
     if (o->verb == VERB_STATS && o->become != NULL && strcmp(o->become, "root") != 0)

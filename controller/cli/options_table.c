@@ -74,7 +74,8 @@ const struct option_def option_table[] = {
      set_agent_dir, AT(agent_dirs), 0, 0, "",
      "A folder on the hosts for muster's agent, tried before the usual ones; up to four"},
     {0, "capture", "DIR", GROUP_CONNECT, V_LOGIN, OPTION_PATH, set_string, AT(capture), 0, 0, "@dir",
-     "Keep what each host's agent says in DIR/HOST.stdout, for muster debug frames"},
+     "Keep what each host's agent says in DIR/HOST.stdout, for muster debug frames; of a run that "
+     "goes through the agent"},
     {0, "known-hosts", "FILE", GROUP_CONNECT, V_REACH,
      OPTION_REPEAT | OPTION_KEY | OPTION_REPLAY | OPTION_PATH, set_list, AT(known_hosts), 0, 0,
      "@file", "Where host keys are on record; may be repeated. Default: ~/.ssh/known_hosts, then "

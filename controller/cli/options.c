@@ -375,6 +375,17 @@ void options_terminal(struct options *o, bool out_tty, bool err_tty,
     o->output.color_err = color == TRI_ALWAYS || (color == TRI_AUTO && able && err_tty);
 }
 
+/* "run, hosts, …" */
+static const char *all_verbs(char *dst, size_t cap)
+{
+    size_t n = 0;
+    for (int v = 0; v < VERB_COUNT && n < cap; v++)
+        if (verb_name((enum verb)v) != NULL)
+            n += (size_t)snprintf(dst + n, cap - n, "%s%s", n > 0 ? ", " : "",
+                                  verb_name((enum verb)v));
+    return dst;
+}
+
 static enum rc unknown_verb(const char *word, struct err *e)
 {
     const char *habit = habit_of_verb(word);
@@ -392,11 +403,11 @@ static enum rc unknown_verb(const char *word, struct err *e)
     }
     if (best != NULL)
         return err_set(e, RC_USAGE, "unknown verb '%.40s'; did you mean 'muster %s'?", word, best);
+    char all[128];
     return err_set(e, RC_USAGE,
-                   "unknown verb '%.40s'; muster run, hosts, history, show, retry, vault, keyscan, "
-                   "stats or help "
-                   "(to run a command: muster run PATTERN -- %.40s)",
-                   word, word);
+                   "unknown verb '%.40s'; muster %s or help (to run a command: muster run "
+                   "PATTERN -- %.40s)",
+                   word, all_verbs(all, sizeof all), word);
 }
 
 static enum rc text_ready(struct options *o, enum verb verb, enum rc rc, struct err *e)
@@ -433,12 +444,11 @@ static enum rc take_generated(struct options *o, int argc, char **argv, struct e
 /* What comes before a verb, or instead of one. *done: nothing is left to parse. */
 static enum rc take_first(struct options *o, int argc, char **argv, bool *done, struct err *e)
 {
+    char all[128];
     *done = true;
     if (argc < 2)
-        return err_set(
-            e, RC_USAGE,
-            "which verb? run, hosts, history, show, retry, vault, keyscan, stats or help; "
-            "try: muster run PATTERN -- COMMAND");
+        return err_set(e, RC_USAGE, "which verb? %s or help; try: muster run PATTERN -- COMMAND",
+                       all_verbs(all, sizeof all));
     const char *word = argv[1];
     if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         return take_help(o, argc, argv, e);

@@ -133,14 +133,22 @@ enum rc set_size(struct options *o, const struct option_def *d, const char *valu
     return rc;
 }
 
+static int find_word(const char *value, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(value, words[i]) == 0)
+            return (int)i;
+    return -1;
+}
+
 /* The place of `value` in a list of words, or -1 with a message that gives the list. */
 static int choose(const char *value, const char *const *words, size_t count, struct err *e)
 {
     char all[192] = "";
-    size_t n = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(value, words[i]) == 0)
-            return (int)i;
+    int found = find_word(value, words, count);
+    if (found >= 0)
+        return found;
+    for (size_t i = 0, n = 0; i < count; i++) {
         n += (size_t)snprintf(all + n, sizeof all - n, "%s%s",
                               i == 0           ? ""
                               : i + 1 == count ? " or "
@@ -241,6 +249,16 @@ enum rc set_ssh_agent(struct options *o, const struct option_def *d, const char 
     return RC_OK;
 }
 
+/* One that the verb does not take either is not offered. */
+static enum rc no_form(enum verb verb, const char *value, struct err *e)
+{
+    const char *forms = verb == VERB_STATS     ? "table, json, ndjson, csv, prometheus or none"
+                        : verb == VERB_HISTORY ? "table, json or ndjson"
+                        : verb == VERB_KEYSCAN ? "group, json, ndjson, csv, table or none"
+                                               : "group, stream, json, ndjson, csv, table or none";
+    return err_set(e, RC_USAGE, "'%.40s' is not one of %s", value, forms);
+}
+
 enum rc set_output(struct options *o, const struct option_def *d, const char *value, struct err *e)
 {
     (void)d;
@@ -249,9 +267,9 @@ enum rc set_output(struct options *o, const struct option_def *d, const char *va
         [OUTPUT_JSON] = "json",   [OUTPUT_NDJSON] = "ndjson",
         [OUTPUT_CSV] = "csv",     [OUTPUT_TABLE] = "table",
         [OUTPUT_NONE] = "none",   [OUTPUT_PROMETHEUS] = "prometheus"};
-    int i = choose(value, words, sizeof words / sizeof words[0], e);
+    int i = find_word(value, words, sizeof words / sizeof words[0]);
     if (i < 0)
-        return RC_USAGE;
+        return no_form(o->verb, value, e);
     if (i == OUTPUT_PROMETHEUS && o->verb != VERB_STATS)
         return err_set(e, RC_USAGE, "prometheus is a form of 'muster stats' only");
     o->output.mode = (enum output_mode)i;

@@ -333,7 +333,7 @@ static const struct row rows[] = {
     {"muster run -J a,b@c:7 web -- x", is_jump},
     {"muster run -N -o stream web -- x", is_stream},
     {"muster run -o table --columns host,exit web -- x", is_columns},
-    {"muster show -o csv --columns host,exit", is_columns},
+    {"muster show -o table --columns host,exit", is_columns},
     {"muster run --detach --capture d web -- x", is_detached},
     {"muster run --out-dir d web -- x", is_out_dir},
     {"muster run --match a+ web -- x", is_match},
@@ -458,7 +458,9 @@ static void test_wrong_lines(void **state)
 {
     (void)state;
     static const char *const table[][2] = {
-        {"muster", "which verb?"},
+        {"muster", "which verb? run, "},
+        {"muster", "stats, attach, debug or help"},
+        {"muster zzzzzz", "stats, attach, debug or help"},
         {"muster -v", "options follow the verb"},
         {"muster rnu web -- x", "did you mean 'muster run'?"},
         {"muster uptime", "muster run PATTERN -- uptime"},
@@ -507,7 +509,12 @@ static void test_wrong_lines(void **state)
         {"muster run web --retry-on exit=0 -- x", "--retry-on"},
         {"muster run web --retry-on ok -- x", "neither a status"},
         {"muster run web --host-keys maybe -- x", "not one of strict, accept-new or off"},
-        {"muster run web -o xml -- x", "not one of group, stream, json"},
+        {"muster run web -o jsn -- x",
+         "'jsn' is not one of group, stream, json, ndjson, csv, table or "
+         "none"},
+        {"muster stats -o jsn web", "not one of table, json, ndjson, csv, prometheus or none"},
+        {"muster history -o jsn", "not one of table, json or ndjson"},
+        {"muster keyscan -o jsn web", "not one of group, json, ndjson, csv, table or none"},
         {"muster run web -O Compression=yes -- x", "we know User, Port"},
         {"muster run web -O User -- x", "is not KEY=VALUE"},
         {"muster run web -O Port=99999 -- x", "Port: 99999 is out of range"},

@@ -107,12 +107,14 @@ class Commands(ThroughCase):
             self.assertFalse(self.pid(name).alive(), name)
 
     def test_interrupt(self):
-        p = self.start_on(self.f, '--on-disconnect', 'kill', 'web1', '--', self.writes('main') + 'echo partial; sleep 1000; :')
+        p = self.start_on(self.f, '--on-disconnect', 'kill', 'web1', '--', f'echo partial; {self.writes("main")} sleep 1000; :')
         victim = self.pid('main')
         os.kill(p.pid, signal.SIGINT)
         r = self.finish(p)
         h = self.one(r)
         self.assertEqual((r.code, h['status'], h['problem'], h['may_still_run']), (130, 'cancelled', 'cancelled', False), r)
+        self.assertTrue(h['sent'], r)
+        self.assertIn('has run', self.muster('retry', 'last', '--list').err)
         self.assertEqual(h['stdout'], 'partial\n', r)
         self.assertFalse(victim.alive())
 

@@ -252,7 +252,7 @@ static bool echoes(int tty)
     return tcgetattr(tty, &t) != 0 || (t.c_lflag & ECHO) != 0;
 }
 
-static void answer(struct become *b, int tty)
+static void type_secret(struct become *b, int tty)
 {
     if (echoes(tty)) {
         failed(b, "become-failed");
@@ -269,7 +269,7 @@ static void answer(struct become *b, int tty)
         failed(b, "become-failed");
 }
 
-static void step(struct become *b, int tty)
+void become_answer(struct become *b, int tty)
 {
     if (b->state == BECOME_RUNNING || b->state == BECOME_FAILED)
         return;
@@ -280,7 +280,7 @@ static void step(struct become *b, int tty)
     else if (b->prompts == 1 && b->state == BECOME_WAITING)
         b->state = BECOME_ASKED;
     if (b->state == BECOME_ASKED && b->have_secret)
-        answer(b, tty);
+        type_secret(b, tty);
 }
 
 void become_tty(struct become *b, int tty)
@@ -294,7 +294,6 @@ void become_tty(struct become *b, int tty)
         if ((size_t)n < sizeof part)
             break;
     }
-    step(b, tty);
 }
 
 void become_note(struct become *b, const void *p, size_t n)

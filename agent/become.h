@@ -36,7 +36,7 @@ enum become_state {
 struct become {
     enum become_state state;
     const char *problem; /* BECOME_FAILED: name of a problem */
-    bool direct;         /* sudo runs argv itself: nothing tells when it begins */
+    bool direct; /* sudo runs argv itself: nothing tells when it begins, nothing is answered */
     bool may_answer;
     char token[BECOME_TOKEN];
     char sudo[BECOME_PATH];
@@ -61,11 +61,14 @@ enum rc become_wrap(const struct become *b, struct exec_request *r, struct err *
 
 /* The password, whole. Copied; the caller wipes its own. */
 void become_secret(struct become *b, const void *p, size_t n);
-/* Reads what sudo writes to its terminal, and answers there when it may. */
+/* Reads what is written to sudo's terminal. */
 void become_tty(struct become *b, int tty);
 /* Reads standard error up to the line that says that the command begins, not a byte further.
  * false: its end. */
 bool become_stderr(struct become *b, int fd);
+/* Answers a prompt that become_tty read. Only after a become_stderr that came later still: the
+ * command may write what looks like a prompt, but by then the line of its beginning is there. */
+void become_answer(struct become *b, int tty);
 /* Of standard error that goes to the controller too (direct). */
 void become_note(struct become *b, const void *p, size_t n);
 /* sudo has ended without the command having begun, as far as is known: what it meant. NULL: with

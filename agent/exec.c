@@ -184,17 +184,26 @@ static void hear_root(struct exec *x)
     }
 }
 
-/* Its terminal, and standard error until the command has begun. */
+/* Its terminal, then standard error until the command has begun, and only then an answer: what the
+ * command itself writes to the terminal comes after the line in which it said that it runs. */
+static void talk(struct exec *x)
+{
+    struct become *b = &x->b;
+    if (x->k.tty >= 0)
+        become_tty(b, x->k.tty);
+    if (!b->direct && b->state < BECOME_RUNNING && x->k.err >= 0 && !become_stderr(b, x->k.err))
+        close_one(&x->k.err);
+    if (x->k.tty >= 0)
+        become_answer(b, x->k.tty);
+}
+
 static void hear_sudo(struct exec *x, uint64_t now_ms)
 {
     struct become *b = &x->b;
     enum become_state before = b->state;
     if (!x->r.become)
         return;
-    if (x->k.tty >= 0)
-        become_tty(b, x->k.tty);
-    if (!b->direct && b->state < BECOME_RUNNING && x->k.err >= 0 && !become_stderr(b, x->k.err))
-        close_one(&x->k.err);
+    talk(x);
     if (b->state == BECOME_RUNNING && before != BECOME_RUNNING) {
         x->pid = (uint32_t)b->pid;
         keeper_tell(&x->k, &(struct keeper_order){KEEPER_PID, 0, b->pid, 0});
@@ -203,10 +212,8 @@ static void hear_sudo(struct exec *x, uint64_t now_ms)
     }
     if (b->state == BECOME_RUNNING && x->to_root && !x->begun)
         hear_root(x);
-    if (b->direct && b->state == BECOME_ANSWERED)
-        x->become_until = UINT64_MAX;
     if (now_ms >= x->become_until && b->state != BECOME_FAILED && !x->gone && !x->begun &&
-        (!b->direct || b->state == BECOME_ASKED)) {
+        !b->direct) {
         b->state = BECOME_FAILED;
         b->problem = "become-timeout";
     }

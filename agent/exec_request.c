@@ -212,6 +212,9 @@ static enum rc read_become(struct exec_request *r, const struct wire_map *m, str
         return wrong(e, "become is not a user and a bool password");
     if (bad(wire_str_to(&b, "method", method, sizeof method)) || strcmp(method, "sudo") != 0)
         return wrong(e, "the method of become is not sudo");
+    /* Nothing would tell sudo's prompt from what the program itself writes to the terminal. */
+    if (r->become_password && r->shell == NULL)
+        return wrong(e, "become with a password wants shell, not argv");
     r->become = true;
     return RC_OK;
 }

@@ -18,6 +18,7 @@
 #include "common/mem.h"
 #include "proto/agent.h"
 #include "proto/wire.h"
+#include "tests/unit/agent_rig.h"
 
 static char folder[] = "/tmp/muster-sudo-XXXXXX";
 static char path_env[64];
@@ -94,6 +95,7 @@ static void says(struct play *p, const char *before, const char *after)
     assert_int_equal(write(p->slave, text, (size_t)n), n);
     while (p->b.n_said < had + (size_t)n && p->b.n_said < BECOME_TEXT)
         become_tty(&p->b, p->master);
+    become_answer(&p->b, p->master);
 }
 
 static void hears(struct play *p, const char *line)
@@ -113,7 +115,7 @@ static void test_answered(void **state)
     assert_int_equal(p.b.state, BECOME_ASKED);
     become_secret(&p.b, "sesame", 6);
     assert_false(p.b.answered);
-    become_tty(&p.b, p.master);
+    become_answer(&p.b, p.master);
     assert_int_equal(p.b.state, BECOME_ANSWERED);
     assert_true(p.b.answered);
     assert_null(p.b.secret);
@@ -168,6 +170,69 @@ static void test_long_lecture(void **state)
         become_tty(&p.b, p.master);
     assert_int_equal(p.b.prompts, 1);
     close_play(&p);
+}
+
+/* ---- an agent that is late ---- */
+
+/* A sudo that asks for nothing: the command has the prompt in $P, as it is in sudo's own argv. */
+static const char SUDO[] = "#!/bin/sh\n"
+                           "while [ \"$1\" != -- ]; do [ \"$1\" != -p ] || P=$2; shift; done\n"
+                           "shift; export P; exec \"$@\"\n";
+
+struct late {
+    const char *shell, *path;
+};
+
+static void put_late(struct wire_out *w, const void *user)
+{
+    const struct late *l = user;
+    if (l->shell != NULL) {
+        wire_put_bin(w, "shell", l->shell, strlen(l->shell));
+    } else {
+        wire_add_key(w, "argv");
+        wire_add_array(w, 1);
+        wire_add_bin(w, "id", 2);
+    }
+    wire_add_key(w, "env");
+    wire_add_array(w, 1);
+    wire_add_bin(w, l->path, strlen(l->path));
+    wire_add_key(w, "become");
+    wire_add_map(w, 1);
+    wire_put_bool(w, "password", true);
+}
+
+/* The command writes the prompt to the terminal. By the time the agent looks, that and the line of
+ * its beginning are both there: the password is not for it. */
+static void test_prompt_of_the_command(void **state)
+{
+    (void)state;
+    char fifo[64], shell[256], path[96], c;
+    bool password = true;
+    struct wire_map m;
+    snprintf(fifo, sizeof fifo, "%s/up", folder);
+    snprintf(path, sizeof path, "%s:/usr/bin:/bin", path_env);
+    snprintf(shell, sizeof shell, "printf %%s \"$P\" >/dev/tty; echo up >%s; echo $P", fifo);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    rig_open();
+    rig_request(1, "exec", 3, put_late, &(struct late){shell, path}, 0);
+    rig_input("sesame", 6, true);
+    int fd = open(fifo, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(fd, &c, 1), 1);
+    rig_until_end();
+    assert_string_equal(rig.status, "ok");
+    assert_non_null(strstr(rig.out, "[muster-"));
+    assert_int_equal(wire_open(&m, rig.reply[0], rig.reply_len[0], NULL), RC_OK);
+    assert_int_equal(wire_bool(&m, "password", &password), RC_OK);
+    assert_false(password);
+    wire_close(&m);
+    /* Where nothing tells when the command begins, there is no password at all. */
+    rig_request(2, "exec", 3, put_late, &(struct late){NULL, path}, 0);
+    rig_until_end();
+    assert_string_equal(rig.status, "refused");
+    assert_string_equal(rig.detail, "exec: become with a password wants shell, not argv");
+    rig_close();
+    close(fd);
+    unlink(fifo);
 }
 
 /* ---- standard error ---- */
@@ -278,9 +343,13 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answered),     cmocka_unit_test(test_not_answered),
-        cmocka_unit_test(test_long_lecture), cmocka_unit_test(test_mark),
-        cmocka_unit_test(test_meaning),      cmocka_unit_test(test_command),
+        cmocka_unit_test(test_answered),
+        cmocka_unit_test(test_not_answered),
+        cmocka_unit_test(test_long_lecture),
+        cmocka_unit_test(test_mark),
+        cmocka_unit_test(test_meaning),
+        cmocka_unit_test(test_command),
+        cmocka_unit_test(test_prompt_of_the_command),
         cmocka_unit_test(test_no_memory),
     };
     char sudo[64]; /* there is one here, whatever the machine has */
@@ -288,7 +357,10 @@ int main(void)
         return 1;
     snprintf(path_env, sizeof path_env, "PATH=%s", folder);
     snprintf(sudo, sizeof sudo, "%s/sudo", folder);
-    close(open(sudo, O_CREAT | O_WRONLY, 0700));
+    int fd = open(sudo, O_CREAT | O_WRONLY | O_CLOEXEC, 0700);
+    if (fd < 0 || write(fd, SUDO, sizeof SUDO - 1) != (ssize_t)sizeof SUDO - 1)
+        return 1;
+    close(fd);
     int failed = cmocka_run_group_tests_name("sudo", tests, NULL, NULL);
     unlink(sudo);
     rmdir(folder);

@@ -410,7 +410,8 @@ static enum rc launch(struct exec *x, struct err *e)
                             .grace_ms = r->grace_ms,
                             .job = r->detach ? &x->job : NULL,
                             .sudo = r->become ? x->b.sudo : NULL,
-                            .sudo_user = r->become_user};
+                            .sudo_user = r->become_user,
+                            .told_begin = r->become && !x->b.direct};
     enum rc rc = keeper_start(&x->k, &s, e);
     if (rc != RC_OK && r->detach)
         job_remove(&x->job);

@@ -33,6 +33,7 @@ struct keeper_spec {
     struct job *job;     /* output goes there once KEEPER_GO came; or NULL */
     const char *sudo;    /* who may end what sudo started: its path, and for whom; or NULL */
     const char *sudo_user;
+    bool told_begin; /* KEEPER_PID comes when the command behind sudo begins; it may never do so */
 };
 
 /* What it says. */

@@ -209,13 +209,19 @@ static void drain(struct keeping *k)
         enter(k, KEEPING_DRAINING, KEEPER_DRAIN_MS);
 }
 
+/* sudo, at its prompt perhaps, where nobody is left to answer or to end it. */
+static bool sudo_waits(const struct keeping *k)
+{
+    return k->spec->told_begin && k->sudo_pid == 0;
+}
+
 static void agent_gone(struct keeping *k)
 {
     close_one(&k->ends.control);
     /* A job that was not let go yet was never promised to anybody; but one that has run has run. */
     if (k->phase == KEEPING_DRAINING)
         drain(k);
-    else if (!k->spec->lives_on || (k->spec->job != NULL && !k->draining))
+    else if (!k->spec->lives_on || sudo_waits(k) || (k->spec->job != NULL && !k->draining))
         stop(k, KILLED_DISCONNECT, KEEPER_LEAVE_MS);
     else
         drain(k);

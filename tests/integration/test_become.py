@@ -7,6 +7,7 @@ import hashlib
 import os
 import pwd
 import secrets
+import select
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ import time
 import unittest
 
 import agent_peer as ap
+from on_host import marked, parent_of
 
 BUILD = os.environ['MUSTER_BUILD']
 STATIC = os.path.join(BUILD, 'agent', 'x86_64', 'muster-agent')
@@ -205,6 +207,25 @@ class Become(unittest.TestCase):
                 self.assertEqual((r.problem, r.end['may_run']), ('run-timeout', False), r.end)
                 os.set_blocking(witness, True)
                 self.assertEqual(os.read(witness, 1), b'')    # root's processes are gone, too
+
+    def test_controller_gone_at_the_prompt(self):
+        """Nobody is left to answer: sudo and its keeper go, whatever is to live on."""
+        for defaults in ('use_pty', '!use_pty'):
+            for op, members in (('become', {'digest': self.digest, 'nonce': '0' * 32}),
+                                ('exec', {'shell': b'sleep 1000', 'on_disconnect': 'continue'})):
+                with self.subTest(op=op, defaults=defaults):
+                    self.rule(ALL, defaults)
+                    a = self.start(MUT_MARK=(mark := 'mut' + secrets.token_hex(8)))
+                    a.request(1, op, become={'user': 'root', 'password': True}, **members)
+                    while not (sudo := [p for p in marked(mark) if 'sudo' in p.command().split(' ')[0]]):
+                        select.select([], [], [], 0.02)
+                    keeper = parent_of(sudo[0])
+                    self.assertNotEqual(keeper.pid, a.pid)
+                    self.addCleanup(keeper.kill)
+                    self.addCleanup(sudo[0].kill)
+                    a.close_input()
+                    self.assertTrue(sudo[0].wait(15), sudo)
+                    self.assertTrue(keeper.wait(5), keeper)
 
     def test_detached(self):
         self.rule(ALL)

@@ -162,11 +162,19 @@ enum rc keeper_start(struct keeper *k, const struct keeper_spec *spec, struct er
     return err_sys(e, sys, "no process for a command");
 }
 
+ssize_t keeper_recv(int fd, void *p, size_t n)
+{
+    ssize_t got = recv(fd, p, n, MSG_DONTWAIT);
+    if (got < 0 && errno == ECONNRESET)
+        got = recv(fd, p, n, MSG_DONTWAIT);
+    return got;
+}
+
 int keeper_read(struct keeper *k, struct keeper_word *w)
 {
     if (k->control < 0)
         return -1;
-    ssize_t n = recv(k->control, w, sizeof *w, MSG_DONTWAIT);
+    ssize_t n = keeper_recv(k->control, w, sizeof *w);
     if (n == (ssize_t)sizeof *w)
         return 1;
     return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;

@@ -89,6 +89,10 @@ void keeper_close(struct keeper *k);
 
 /* ---- inside; agent/keeper_run.c ---- */
 
+/* recv of one message from the socket between the two. A peer that closed before it had read all
+ * makes the first recv fail; what it had sent is still there and comes with the next one. */
+ssize_t keeper_recv(int fd, void *p, size_t n);
+
 /* The keeper's ends of the same. */
 struct keeper_ends {
     int control;

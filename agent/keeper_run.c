@@ -230,7 +230,7 @@ static void agent_gone(struct keeping *k)
 static void on_control(struct keeping *k)
 {
     struct keeper_order o;
-    ssize_t n = recv(k->ends.control, &o, sizeof o, MSG_DONTWAIT);
+    ssize_t n = keeper_recv(k->ends.control, &o, sizeof o);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n != (ssize_t)sizeof o)

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -389,6 +390,59 @@ static void test_recycled(void **state)
     close(hold[0]);
 }
 
+/* ---- the agent's end ---- */
+
+/* The agent lets a job go and ends, with the keeper's words unread: it stays promised. */
+static void test_let_go_with_words_unread(void **state)
+{
+    (void)state;
+    char gate[128], text[256];
+    struct job j;
+    struct keeper k;
+    struct proc p = {0};
+    struct pollfd word;
+    int fd = open_gate(gate);
+    snprintf(text, sizeof text, "read x < %s; echo done", gate);
+    char *argv[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, text, NULL};
+    assert_int_equal(job_create(&j, "unread", "web1", 1000, environ, NULL), RC_OK);
+    struct keeper_spec spec = {
+        .spawn = {.argv = argv, .envp = environ, .mask = -1}, .lives_on = true, .job = &j};
+    assert_int_equal(keeper_start(&k, &spec, NULL), RC_OK);
+    word = (struct pollfd){k.control, POLLIN, 0};
+    assert_int_equal(poll(&word, 1, -1), 1);
+    assert_true(job_look(j.dir, j.name, &j.status) && procs_look(j.status.pid, &p));
+    assert_int_equal(kill(p.parent, SIGSTOP), 0); /* so that it finds both at once */
+    keeper_tell(&k, &(struct keeper_order){.what = KEEPER_GO});
+    job_close(&j);
+    keeper_close(&k);
+    assert_int_equal(kill(p.parent, SIGCONT), 0);
+    let_through(fd);
+    named("attach", &(struct ask){.run = "unread", .follow = true});
+    assert_string_equal(rig.status, "ok");
+    assert_string_equal(rig.out, "done\n");
+    named("collect", &(struct ask){.run = "unread"});
+    assert_string_equal(rig.status, "ok");
+    close(fd);
+}
+
+/* Likewise the other way: a keeper's last word outlives an order that it did not read. */
+static void test_last_word_with_orders_unread(void **state)
+{
+    (void)state;
+    int s[2];
+    struct keeper_word w = {.event = KEEPER_GONE, .status = 7};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s), 0);
+    struct keeper k = {s[0], -1, -1, -1, -1};
+    keeper_tell(&k, &(struct keeper_order){.what = KEEPER_STOP});
+    assert_int_equal(send(s[1], &w, sizeof w, 0), sizeof w);
+    close(s[1]);
+    w.status = 0;
+    assert_int_equal(keeper_read(&k, &w), 1);
+    assert_int_equal(w.status, 7);
+    assert_int_equal(keeper_read(&k, &w), -1);
+    keeper_close(&k);
+}
+
 /* ---- folders ---- */
 
 static void test_folder_of_others(void **state)
@@ -450,10 +504,19 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(test_life),         RIG_TEST(test_capped),    RIG_TEST(test_twice),
-        RIG_TEST(test_cannot_start), RIG_TEST(test_kill),      RIG_TEST(test_lost),
-        RIG_TEST(test_recycled),     RIG_TEST(test_no_memory), RIG_TEST(test_folder_of_others),
-        RIG_TEST(test_slow_reader),  RIG_TEST(test_orders),
+        RIG_TEST(test_life),
+        RIG_TEST(test_capped),
+        RIG_TEST(test_twice),
+        RIG_TEST(test_cannot_start),
+        RIG_TEST(test_kill),
+        RIG_TEST(test_lost),
+        RIG_TEST(test_recycled),
+        RIG_TEST(test_let_go_with_words_unread),
+        RIG_TEST(test_last_word_with_orders_unread),
+        RIG_TEST(test_no_memory),
+        RIG_TEST(test_folder_of_others),
+        RIG_TEST(test_slow_reader),
+        RIG_TEST(test_orders),
     };
     signal(SIGPIPE, SIG_IGN); /* as the agent does (agent/limits.c) */
     if (mkdtemp(folder) == NULL || setenv("XDG_STATE_HOME", folder, 1) != 0)

@@ -67,13 +67,6 @@ static void put_ending(const struct view *v)
                (unsigned long long)v->run->lost_lines, (unsigned long)v->run->damaged);
 }
 
-/* Nothing to retry, as of an attach, and the command is our own. */
-static bool is_of_figures(const struct view *v, const char *command)
-{
-    return json_is_null(json_object_get(v->start, "replay")) && command != NULL &&
-           str_starts(command, "muster stats");
-}
-
 static void put_detached(const struct record_run *run)
 {
     bool started = false;
@@ -108,7 +101,7 @@ static void put_header(const struct view *v)
     if (kind == KIND_DETACHED)
         put_detached(v->run);
     put_ending(v);
-    if (is_of_figures(v, command))
+    if (kind == KIND_FIGURES)
         line("figures", "are not recorded");
     putchar('\n');
     fflush(stdout);

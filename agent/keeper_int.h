@@ -20,6 +20,7 @@ enum {
     KEEPER_KILL_MS = 3000,  /* KILL takes no longer, or it is not in our power */
     KEEPER_ROUND_MS = 50,
     KEEPER_DRAIN_MS = 1000,
+    KEEPER_HELPS = 3, /* times that sudo is asked to kill for us */
 };
 
 struct keeper_stream {
@@ -47,8 +48,9 @@ struct keeping {
     pid_t sudo_pid;     /* the command behind sudo, 0: not known */
     pid_t sudo_session; /* with use_pty it is not the keeper's */
     pid_t helper;       /* the sudo that kills for us */
-    bool helped;
-    bool draining; /* streams are read here */
+    bool helped;        /* there is none to be started (again) */
+    unsigned helps;     /* how often there was */
+    bool draining;      /* streams are read here */
     struct keeper_stream out, err;
 };
 
@@ -56,5 +58,7 @@ struct keeping {
 bool keeper_any_left(struct keeping *k);
 /* Sends it to the command's group while the command is there, and to all else that counts. */
 void keeper_signal_all(struct keeping *k, int sig);
+/* The helper was reaped. */
+void keeper_helper_ended(struct keeping *k, int status);
 
 #endif

@@ -45,40 +45,60 @@ bool keeper_any_left(struct keeping *k)
         return true;
     if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD)
         return false;
-    size_t n = procs_below(getpid(), false, &list);
-    for (size_t i = 0; i < n; i++)
+    size_t n = procs_children(&list), living = 0;
+    for (size_t i = 0; i < n; i++) {
+        living += list[i].state != 'Z';
         any = any || (list[i].state != 'Z' && counts(k, &list[i]));
+    }
     mem_free(list);
-    return any;
+    /* There are children, and /proc shows none: they are root's. */
+    return any || (living == 0 && !k->spec->lives_on);
+}
+
+static unsigned add_word(char words[][16], unsigned n, const char *sign, pid_t pid)
+{
+    if (n < HELPER_PIDS)
+        snprintf(words[n++], sizeof *words, "%s%d", sign, (int)pid);
+    return n;
 }
 
 /* The list for kill: the command's groups while it is there, and every process below us. */
 static unsigned help_list(const struct keeping *k, char words[][16])
 {
     struct proc *list;
-    unsigned n = 0;
-    if (!k->exited)
-        snprintf(words[n++], sizeof *words, "-%d", (int)k->pid);
+    unsigned n = k->exited ? 0 : add_word(words, 0, "-", k->pid);
     if (!k->exited && k->sudo_pid > 1)
-        snprintf(words[n++], sizeof *words, "-%d", (int)k->sudo_pid);
-    if (!k->exited && k->sudo_pid > 1)
-        snprintf(words[n++], sizeof *words, "%d", (int)k->sudo_pid);
-    size_t below = procs_below(getpid(), true, &list);
-    for (size_t i = 0; i < below && n < HELPER_PIDS; i++)
+        n = add_word(words, add_word(words, n, "-", k->sudo_pid), "", k->sudo_pid);
+    size_t count = procs_below(getpid(), true, &list);
+    for (size_t i = 0; i < count; i++)
+        if (list[i].parent != getpid() && list[i].state != 'Z' && counts(k, &list[i]))
+            n = add_word(words, n, "", list[i].pid);
+    mem_free(list);
+    count = procs_children(&list);
+    for (size_t i = 0; i < count; i++)
         if (list[i].state != 'Z' && counts(k, &list[i]))
-            snprintf(words[n++], sizeof *words, "%d", (int)list[i].pid);
+            n = add_word(words, n, "", list[i].pid);
     mem_free(list);
     return n;
+}
+
+/* What its dead had below them falls to us, and can be seen only then where /proc hides it. Where
+ * sudo did not let it, nothing is gained by asking again. */
+void keeper_helper_ended(struct keeping *k, int status)
+{
+    k->helper = 0;
+    k->helped = status != 0 || k->helps >= KEEPER_HELPS;
 }
 
 /* sudo once more, never with a password: a rule without one, or the ticket of the first. */
 static void help(struct keeping *k)
 {
     static char sudo[] = "sudo", n_[] = "-n", u[] = "-u", end[] = "--", sh[] = "/bin/sh",
-                c[] = "-c", text[] = "kill -KILL \"$@\"";
+                c[] = "-c", text[] = "kill -KILL \"$@\"; exit 0";
     char words[HELPER_PIDS][16], *argv[HELPER_PIDS + 10];
     unsigned n = help_list(k, words), at = 0;
     k->helped = true;
+    k->helps++;
     if (n == 0 || (k->helper = fork()) != 0)
         return;
     char *fixed[] = {sudo, n_, u, (char *)(uintptr_t)k->spec->sudo_user, end, sh, c, text, sh};
@@ -113,7 +133,7 @@ void keeper_signal_all(struct keeping *k, int sig)
         if (sig != SIGKILL)
             (void)kill(-k->pid, SIGCONT); /* who is stopped does not hear it */
     }
-    size_t n = procs_below(getpid(), false, &list);
+    size_t n = procs_children(&list);
     for (size_t i = 0; i < n; i++)
         if (list[i].state != 'Z' && counts(k, &list[i]) && kill(list[i].pid, sig) != 0 &&
             errno == EPERM)

@@ -141,7 +141,7 @@ static void reap(struct keeping *k)
         if (pid == k->pid)
             exited(k, status);
         else if (pid == k->helper)
-            k->helper = 0;
+            keeper_helper_ended(k, status);
         else if (k->counting && WIFSIGNALED(status))
             k->left++;
     }

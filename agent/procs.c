@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/mem.h"
@@ -63,6 +64,47 @@ static size_t read_all(struct proc **list)
         n += procs_look((pid_t)pid, &(*list)[n]);
     }
     closedir(dir);
+    return n;
+}
+
+/* A child that /proc hides: what waitpid would say of it is known all the same. */
+static struct proc hidden_child(pid_t pid)
+{
+    siginfo_t si = {0};
+    bool ended =
+        waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid == pid;
+    return (struct proc){.pid = pid, .parent = getpid(), .state = ended ? 'Z' : '?'};
+}
+
+static bool add_child(struct proc **list, size_t *n, size_t *cap, pid_t pid)
+{
+    if (*n >= PROCS_MAX || mem_grow(list, cap, *n + 1, sizeof **list) != 0)
+        return false;
+    if (!procs_look(pid, &(*list)[*n]))
+        (*list)[*n] = hidden_child(pid);
+    ++*n;
+    return true;
+}
+
+size_t procs_children(struct proc **list)
+{
+    char name[48], part[1024];
+    size_t n = 0, cap = 0;
+    ssize_t got = 0;
+    pid_t pid = 0;
+    snprintf(name, sizeof name, "/proc/self/task/%d/children", (int)getpid());
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return procs_below(getpid(), false, list);
+    *list = NULL;
+    while ((got = read(fd, part, sizeof part)) > 0)
+        for (ssize_t i = 0; i < got; i++) {
+            if (part[i] >= '0' && part[i] <= '9')
+                pid = pid * 10 + (part[i] - '0');
+            else if (pid > 0 && add_child(list, &n, &cap, pid))
+                pid = 0;
+        }
+    close(fd);
     return n;
 }
 

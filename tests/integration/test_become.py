@@ -15,7 +15,7 @@ import time
 import unittest
 
 import agent_peer as ap
-from on_host import marked, parent_of
+from on_host import Process, marked, parent_of
 
 BUILD = os.environ['MUSTER_BUILD']
 STATIC = os.path.join(BUILD, 'agent', 'x86_64', 'muster-agent')
@@ -97,13 +97,14 @@ class Become(unittest.TestCase):
 
     def start(self, program=None, **env):
         entry = pwd.getpwnam(self.user)
+        command = program if isinstance(program, list) else [program or self.agent]
 
         def become_user():
             os.initgroups(self.user, entry.pw_gid)
             os.setgid(entry.pw_gid)
             os.setuid(entry.pw_uid)
             os.chdir(entry.pw_dir)
-        a = ap.AgentProcess([program or self.agent], preexec_fn=become_user,
+        a = ap.AgentProcess(command, preexec_fn=become_user if command is not program else None,
                             env={'HOME': entry.pw_dir, 'USER': self.user, 'LOGNAME': self.user, **env})
         self.addCleanup(a.__exit__)
         a.start()
@@ -207,6 +208,28 @@ class Become(unittest.TestCase):
                 self.assertEqual((r.problem, r.end['may_run']), ('run-timeout', False), r.end)
                 os.set_blocking(witness, True)
                 self.assertEqual(os.read(witness, 1), b'')    # root's processes are gone, too
+
+    def test_killed_unseen(self):
+        """What root runs is ended, or told, where /proc does not show it; without any /proc nothing can be found."""
+        self.rule(NOPASSWD)
+        for mount, left, may_run in (('mount -t proc -o hidepid=2 proc /proc', 1, False),
+                                     ('mount -t tmpfs tmpfs /proc', 0, True)):
+            with self.subTest(mount=mount):
+                if subprocess.run(['unshare', '-m', 'sh', '-c', mount], stderr=subprocess.DEVNULL).returncode != 0:
+                    self.skipTest('no mount of our own here')
+                a = self.start(['unshare', '-m', 'sh', '-c',
+                                f'{mount} && exec setpriv --reuid {self.user} --regid {self.user} --init-groups "$@"',
+                                'sh', self.agent])
+                r = self.run_as(a, shell=b'setsid sleep 1000 >/dev/null 2>&1 & echo $!; exit 0',
+                                on_disconnect='kill')
+                sleep = Process(int(r.out))
+                self.addCleanup(sleep.kill)
+                self.assertEqual((r.problem, r.end['left'], r.end['may_run']), ('', left, may_run), r.end)
+                self.assertEqual(sleep.alive(), may_run)
+                if not may_run:
+                    r = self.run_as(a, shell=b'trap "" TERM INT HUP QUIT; sleep 1000; sleep 1000', timeout_ms=500,
+                                    grace_ms=300)
+                    self.assertEqual((r.problem, r.end['may_run']), ('run-timeout', False), r.end)
 
     def test_controller_gone_at_the_prompt(self):
         """Nobody is left to answer: sudo and its keeper go, whatever is to live on."""

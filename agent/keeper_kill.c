@@ -62,22 +62,24 @@ static unsigned add_word(char words[][16], unsigned n, const char *sign, pid_t p
     return n;
 }
 
-/* The list for kill: the command's groups while it is there, and every process below us. */
+/* The list for kill: the command's groups while it is there, and every process below us. Nothing
+ * that is not known to be below us this moment: root kills whoever has that number. */
 static unsigned help_list(const struct keeping *k, char words[][16])
 {
     struct proc *list;
     unsigned n = k->exited ? 0 : add_word(words, 0, "-", k->pid);
-    if (!k->exited && k->sudo_pid > 1)
-        n = add_word(words, add_word(words, n, "-", k->sudo_pid), "", k->sudo_pid);
-    size_t count = procs_below(getpid(), true, &list);
-    for (size_t i = 0; i < count; i++)
-        if (list[i].parent != getpid() && list[i].state != 'Z' && counts(k, &list[i]))
-            n = add_word(words, n, "", list[i].pid);
-    mem_free(list);
-    count = procs_children(&list);
+    size_t count = procs_children(&list);
     for (size_t i = 0; i < count; i++)
         if (list[i].state != 'Z' && counts(k, &list[i]))
             n = add_word(words, n, "", list[i].pid);
+    mem_free(list);
+    count = procs_below(getpid(), true, &list);
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].pid == k->sudo_pid)
+            n = add_word(words, n, "-", list[i].pid);
+        if (list[i].parent != getpid() && list[i].state != 'Z' && counts(k, &list[i]))
+            n = add_word(words, n, "", list[i].pid);
+    }
     mem_free(list);
     return n;
 }

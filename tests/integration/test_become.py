@@ -209,6 +209,26 @@ class Become(unittest.TestCase):
                 os.set_blocking(witness, True)
                 self.assertEqual(os.read(witness, 1), b'')    # root's processes are gone, too
 
+    def test_killed_number_of_another(self):
+        """The command behind sudo has gone, and its number is another's by now: root does not kill that."""
+        self.rule(NOPASSWD, '!use_pty')
+        other = subprocess.Popen(['sleep', '1000'], start_new_session=True)
+        self.addCleanup(other.wait)
+        self.addCleanup(other.kill)
+        tools = tempfile.mkdtemp(dir=self.dir)
+        os.chmod(tools, 0o755)
+        with open(os.path.join(tools, 'sudo'), 'w') as f:    # says that the command is that one
+            f.write(f"""#!/bin/sh
+[ "$1" != -n ] || exec {shutil.which("sudo")} "$@"
+t=${{2#[}}; printf '\036%s go {other.pid}\n' "${{t%] }}" >&2
+exec {shutil.which("sudo")} -n /bin/sh -c 'trap "" TERM INT QUIT HUP; sleep 1000; sleep 1000'
+""")
+            os.chmod(f.fileno(), 0o755)
+        r = self.run_as(self.start(), shell=b'', env=[f'PATH={tools}:/usr/bin:/bin'.encode()], timeout_ms=500,
+                        grace_ms=300)
+        self.assertEqual((r.problem, r.end['may_run'], len(r.replies)), ('run-timeout', False, 1), r.end)
+        self.assertIsNone(other.poll())
+
     def test_killed_unseen(self):
         """What root runs is ended, or told, where /proc does not show it; without any /proc nothing can be found."""
         self.rule(NOPASSWD)

@@ -2,6 +2,7 @@
 #include "agent/loop.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -11,7 +12,7 @@
 
 enum {
     FLUSH_MS = 500,       /* for the last words, once nothing else is left */
-    READ_SIZE = 16 * 1024 /* at a time; the stack holds it */
+    READ_SIZE = 16 * 1024 /* at a time */
 };
 
 struct loop {
@@ -22,6 +23,17 @@ struct loop {
 };
 
 static volatile sig_atomic_t told_to_leave;
+
+/* What was read may be a password, and children are forked while it lies here. */
+static uint8_t part[READ_SIZE];
+static struct serve *served;
+
+static void forget_in_child(void)
+{
+    explicit_bzero(part, sizeof part);
+    if (served != NULL)
+        serve_forget(served);
+}
 
 static void on_signal(int sig)
 {
@@ -51,12 +63,12 @@ static void input_over(struct loop *l)
 
 static void take_input(struct loop *l)
 {
-    uint8_t part[READ_SIZE];
     size_t room = serve_room(l->s);
     ssize_t n = read(l->in, part, room < sizeof part ? room : sizeof part);
-    if (n > 0)
+    if (n > 0) {
         serve_feed(l->s, part, (size_t)n, clock_ms());
-    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        explicit_bzero(part, (size_t)n);
+    } else if (n == 0 || (errno != EAGAIN && errno != EINTR))
         input_over(l);
 }
 
@@ -141,12 +153,15 @@ static enum rc turn(struct loop *l, struct err *e)
 enum rc loop_run(struct serve *s, const struct streams *st, struct err *e)
 {
     struct loop l = {.s = s, .in = st->in, .out = st->out};
+    enum rc rc = RC_OK;
+    int sys = pthread_atfork(NULL, NULL, forget_in_child);
+    if (sys != 0)
+        return err_sys(e, sys, "a handler for children");
+    served = s;
     catch_signals(&l);
     put_output(&l);
-    while (!is_over(&l)) {
-        enum rc rc = turn(&l, e);
-        if (rc != RC_OK)
-            return rc;
-    }
-    return RC_OK;
+    while (rc == RC_OK && !is_over(&l))
+        rc = turn(&l, e);
+    served = NULL;
+    return rc;
 }

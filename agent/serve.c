@@ -117,7 +117,7 @@ void serve_free(struct serve *s)
     s->state = SERVE_LEAVING;
     while (s->n_requests > 0)
         drop_request(s, s->n_requests - 1);
-    buf_fini(&s->in);
+    buf_wipe(&s->in);
     outbox_fini(&s->out);
     mem_free(s);
 }
@@ -403,20 +403,45 @@ static size_t take_frames(struct serve *s, const uint8_t *p, size_t n)
     return at;
 }
 
+/* INPUT may be a password: nothing of it stays where it was, as realloc would leave it. */
+static enum rc make_room(struct buf *b, size_t more)
+{
+    struct buf fresh;
+    if (b->cap - b->len >= more)
+        return RC_OK;
+    buf_init(&fresh, b->max);
+    enum rc rc = buf_reserve(&fresh, b->len + more);
+    if (rc != RC_OK)
+        return rc;
+    (void)buf_append(&fresh, b->data, b->len);
+    buf_wipe(b);
+    *b = fresh;
+    return RC_OK;
+}
+
 static void keep(struct serve *s, const uint8_t *p, size_t n)
 {
-    if (n > 0 && buf_append(&s->in, p, n) != RC_OK)
+    if (n > 0 && (make_room(&s->in, n) != RC_OK || buf_append(&s->in, p, n) != RC_OK))
         serve_leave(s, RC_NOMEM, "no memory for a frame");
 }
 
 /* What waits is taken from where it lies; only the start of a frame is kept. */
 static void take_waiting(struct serve *s)
 {
-    if (s->in.len == 0)
+    struct buf *b = &s->in;
+    if (b->len == 0)
         return;
-    buf_consume(&s->in, take_frames(s, s->in.data, s->in.len));
-    if (s->in.len == 0 || s->state == SERVE_LEAVING)
-        buf_fini(&s->in);
+    buf_consume(b, take_frames(s, b->data, b->len));
+    if (b->len == 0 || s->state == SERVE_LEAVING)
+        buf_wipe(b);
+    else
+        explicit_bzero(b->data + b->len, b->cap - b->len);
+}
+
+void serve_forget(struct serve *s)
+{
+    if (s->in.len > 0)
+        explicit_bzero(s->in.data, s->in.len);
 }
 
 size_t serve_room(const struct serve *s)
@@ -451,7 +476,7 @@ void serve_eof(struct serve *s, uint64_t now_ms)
 {
     s->now_ms = now_ms;
     serve_leave(s, RC_OK, "");
-    buf_fini(&s->in);
+    buf_wipe(&s->in);
     settle(s);
 }
 

@@ -56,6 +56,9 @@ size_t serve_room(const struct serve *s);
 /* n at most serve_room. What is not a frame of the protocol ends the engine, see serve_result. */
 void serve_feed(struct serve *s, const void *p, size_t n, uint64_t now_ms);
 void serve_eof(struct serve *s, uint64_t now_ms);
+/* In a forked child, which is not to have what the controller sent: wipes it. The engine is of no
+ * use there any more. */
+void serve_forget(struct serve *s);
 
 /* Fills at most SERVE_MAX_FDS, returns how many. */
 size_t serve_fds(struct serve *s, struct pollfd *fds);

@@ -148,6 +148,54 @@ class Become(unittest.TestCase):
         self.forget()
         self.fails(self.run_as(a, shell=b'id'), 'become-password-needed')
 
+    def agents(self):
+        """Agents and keepers, which are the same program."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir('/proc')):
+            try:
+                if os.readlink(f'/proc/{pid}/exe') == self.agent:
+                    found.append(int(pid))
+            except OSError:
+                pass
+        return found
+
+    def memory(self, pid):
+        """All of a process that can be read."""
+        with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as mem:
+            for line in maps:
+                first, last = (int(x, 16) for x in line.split()[0].split('-'))
+                try:
+                    mem.seek(first)
+                    yield mem.read(min(last - first, 64 << 20))    # a sanitizer's own are larger
+                except (OSError, ValueError, OverflowError):    # [vvar], [vsyscall]
+                    pass
+
+    def test_password_is_kept_nowhere(self):
+        """Neither in the agent nor in the keeper, which is forked when the password, or most of it, has come already."""
+        self.rule(ALL)
+        secret = self.password.encode()
+        for later in (0, 3):
+            with self.subTest(later=later):
+                self.forget()
+                a = self.start()
+                data = (ap.frame(ap.REQUEST, 1, ap.pack(op='exec', shell=b'echo up; exec sleep 1000',
+                                                        become={'user': 'root', 'password': True})) +
+                        ap.frame(ap.INPUT, 1, b'\1' + secret))
+                a.send(data[:len(data) - later])
+                while len(ours := self.agents()) < 2:
+                    select.select([], [], [], 0.02)
+                a.send(data[len(data) - later:])
+                while (f := a.read_frame()).type != ap.DATA:
+                    self.assertNotEqual(f.type, ap.END, f)
+                self.assertIn(a.pid, ours)
+                for pid in ours:
+                    found = [m for m in self.memory(pid) if secret[:-3] in m]
+                    self.assertEqual(len(found), 0, 'the agent' if pid == a.pid else 'its keeper')
+                a.cancel(1, 0)
+                a.until_end(1)
+                a.close_input()
+                a.wait()
+
     def test_wrong_password(self):
         self.rule(ALL)
         a = self.start()

@@ -21,6 +21,15 @@ int cmd_debug(struct options *o);
 /* Shows an error once: "muster: MESSAGE" on stderr; returns the exit code for it (1). */
 int cmd_fail(const struct err *e);
 
+/* What verbs without a run print is stdio's; these keep an error (as printf does without its
+ * reason) for cmd_printed. Main thread. */
+void cmd_write(const void *p, size_t n);
+void cmd_line(const char *s);
+void cmd_flush(void);
+/* At the end of it, once: 0, or 1 when not all could be written. Says "standard output: REASON",
+ * but not of a reader that went away (EPIPE), who is not interested. */
+int cmd_printed(void);
+
 /* Worker processes where --workers does not say: one per core, at least two. (plan.c) */
 unsigned cmd_worker_count(void);
 

@@ -41,10 +41,9 @@ int cmd_debug(struct options *o)
     enum rc rc = read_capture(o->words.items[1], &bytes, &e);
     if (rc == RC_OK && show_stream(&text, bytes.data, bytes.len) != RC_OK)
         rc = err_nomem(&e);
-    int code = rc == RC_OK ? 0 : cmd_fail(&e);
-    if (rc == RC_OK && (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout) != 0))
-        code = 1;
+    if (rc == RC_OK)
+        cmd_write(text.data, text.len);
     buf_fini(&bytes);
     buf_fini(&text);
-    return code;
+    return rc == RC_OK ? cmd_printed() : cmd_fail(&e);
 }

@@ -114,10 +114,9 @@ int cmd_history(struct options *o)
                  : put_json(list, count, o->output.mode == OUTPUT_NDJSON, &out);
     if (rc != RC_OK && e.rc == RC_OK)
         err_nomem(&e);
-    bool written = fwrite(out.data, 1, out.len, stdout) == out.len && fflush(stdout) == 0;
+    if (rc == RC_OK)
+        cmd_write(out.data, out.len);
     record_list_free(list, count);
     buf_fini(&out);
-    if (rc != RC_OK)
-        return cmd_fail(&e);
-    return written ? 0 : 1;
+    return rc == RC_OK ? cmd_printed() : cmd_fail(&e);
 }

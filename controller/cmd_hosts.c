@@ -1,7 +1,6 @@
 /* muster hosts: shows what the inventory and the options that select hosts amount to. Contacts
  * nothing. Main thread.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,13 +20,6 @@ static enum rc put_name(struct buf *out, const char *name, const char *behind)
 {
     enum rc rc = str_escape(out, name, strlen(name), 0);
     return rc == RC_OK ? buf_puts(out, behind) : rc;
-}
-
-static enum rc flush_text(const struct buf *out, struct err *e)
-{
-    if (out->len > 0 && fwrite(out->data, 1, out->len, stdout) != out->len)
-        return err_set(e, RC_SYS, "cannot write to standard output");
-    return fflush(stdout) == 0 ? RC_OK : err_set(e, RC_SYS, "cannot write to standard output");
 }
 
 static enum rc buffer_error(enum rc rc, struct err *e)
@@ -238,7 +230,7 @@ int cmd_hosts(struct options *o)
     buf_init(&out, TEXT_MAX);
     enum rc rc = is_plain_set(o) ? put_plain(o, &out, &e) : put_inventory(o, &out, &e);
     if (rc == RC_OK)
-        rc = flush_text(&out, &e);
+        cmd_write(out.data, out.len);
     buf_fini(&out);
-    return rc == RC_OK ? 0 : cmd_fail(&e);
+    return rc == RC_OK ? cmd_printed() : cmd_fail(&e);
 }

@@ -99,13 +99,14 @@ static enum rc open_index(struct work *w, struct err *e)
     return rc;
 }
 
-static void print_hosts(const struct work *w)
+static int print_hosts(const struct work *w)
 {
     char name[1024];
     for (size_t i = 0; i < w->selection.count; i++) {
         const char *s = w->selection.hosts[i]->name;
-        puts(str_escape_to(name, sizeof name, s, strlen(s), 0));
+        cmd_line(str_escape_to(name, sizeof name, s, strlen(s), 0));
     }
+    return cmd_printed();
 }
 
 /* What was found is judged and shown before the summary of what could not be reached. */
@@ -199,7 +200,7 @@ static enum rc work(struct work *w, struct pool *pool, int *code, struct err *e)
         rc = open_index(w, e);
     *code = 0;
     if (rc == RC_OK && o->list_only)
-        print_hosts(w);
+        *code = print_hosts(w);
     else if (rc == RC_OK && o->keyscan.forget)
         rc = store_forget(w->targets, (uint32_t)w->selection.count, o, w->trust, e);
     if (rc == RC_OK && !ended_here)

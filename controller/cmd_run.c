@@ -154,7 +154,9 @@ static int print_plan(const struct plan_parts *p)
                (const char *)shown.data);
     buf_fini(&line);
     buf_fini(&shown);
-    return rc == RC_OK && fflush(stdout) == 0 ? 0 : 1;
+    if (rc != RC_OK && e.rc == RC_OK)
+        err_nomem(&e);
+    return rc == RC_OK ? cmd_printed() : cmd_fail(&e);
 }
 
 static void parts_init(struct plan_parts *p, struct options *o)

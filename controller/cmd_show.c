@@ -104,18 +104,25 @@ static void put_header(const struct view *v)
     if (kind == KIND_FIGURES)
         line("figures", "are not recorded");
     putchar('\n');
-    fflush(stdout);
+    cmd_flush();
 }
 
-static void write_to(void *user, const void *p, size_t n)
+static void write_result(void *user, const void *p, size_t n)
 {
-    FILE *f = user;
-    (void)!fwrite(p, 1, n, f);
+    (void)user;
+    cmd_write(p, n);
 }
 
-static void flush_to(void *user)
+static void flush_results(void *user)
 {
-    (void)!fflush(user);
+    (void)user;
+    cmd_flush();
+}
+
+static void write_info(void *user, const void *p, size_t n)
+{
+    (void)user;
+    (void)!fwrite(p, 1, n, stderr);
 }
 
 static enum rc open_view(struct view *v, const struct options *o, struct err *e)
@@ -177,8 +184,7 @@ static void take_bounds(const struct view *v, struct output_opts *o)
 
 static enum rc open_output(struct view *v, struct options *o, const char *hint, struct err *e)
 {
-    struct sink out = {.write = write_to, .flush = flush_to, .user = stdout},
-                info = {.write = write_to, .user = stderr};
+    struct sink out = {.write = write_result, .flush = flush_results}, info = {.write = write_info};
     bool no_retry = json_is_null(json_object_get(v->start, "replay")); /* figures, an attach */
     struct output_run about = {
         .run_id = v->run->id,
@@ -239,8 +245,5 @@ int cmd_show(struct options *o)
         put_waiting(&v);
     }
     close_view(&v);
-    bool written = fflush(stdout) == 0 && !ferror(stdout);
-    if (rc != RC_OK)
-        return cmd_fail(&e);
-    return written ? 0 : 1;
+    return rc == RC_OK ? cmd_printed() : cmd_fail(&e);
 }

@@ -93,7 +93,7 @@ static int print_plan(const struct work *w)
             gap = ", ";
         }
     printf(".\nNothing was sent.\n");
-    return fflush(stdout) == 0 ? 0 : 1;
+    return cmd_printed();
 }
 
 /* Everything up to the first connection. *ended: an answer was given already (--list, --dry-run).

@@ -258,7 +258,7 @@ static enum rc print(const void *data, size_t len, bool is_value, struct err *e)
     if (rc == RC_OK && is_value && len > 0 && ((const char *)data)[len - 1] != '\n' &&
         isatty(STDOUT_FILENO))
         rc = file_write_all(STDOUT_FILENO, "\n", 1, e);
-    return rc == RC_OK ? rc : err_wrap(e, "standard output");
+    return rc == RC_OK ? rc : err_sys(e, e->sys, "standard output");
 }
 
 static enum rc put(const struct work *w, const struct item *it, struct err *e)

@@ -1,12 +1,9 @@
 /* muster: parses the command line and hands over to a verb. */
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/descriptors.h"
 #include "common/log.h"
-#include "common/str.h"
 #include "controller/cmd.h"
 #include "controller/worker/worker.h"
 
@@ -17,8 +14,8 @@ static const char *environment(const char *name)
 
 static int print_text(struct options *o)
 {
-    size_t n = fwrite(o->text.data, 1, o->text.len, stdout);
-    return n == o->text.len && fflush(stdout) == 0 ? 0 : 1;
+    cmd_write(o->text.data, o->text.len);
+    return cmd_printed();
 }
 
 static int dispatch(struct options *o)
@@ -39,16 +36,6 @@ static int dispatch(struct options *o)
     case VERB_COUNT: break;
     }
     must(!"a verb without a function");
-    return 1;
-}
-
-/* Messages quote file names, host names and text of inventories: nothing of that reaches a terminal
- * as it is. */
-int cmd_fail(const struct err *e)
-{
-    char line[4 * sizeof e->msg];
-    str_escape_to(line, sizeof line, e->msg, strlen(e->msg), STR_KEEP_NEWLINE);
-    fprintf(stderr, "muster: %s\n", line);
     return 1;
 }
 

@@ -202,9 +202,9 @@ int plan_print_hosts(const struct plan *p)
     char name[1024];
     for (size_t i = 0; i < p->selection.count; i++) {
         const char *s = p->selection.hosts[i]->name;
-        puts(str_escape_to(name, sizeof name, s, strlen(s), 0));
+        cmd_line(str_escape_to(name, sizeof name, s, strlen(s), 0));
     }
-    return fflush(stdout) == 0 ? 0 : 1;
+    return cmd_printed();
 }
 
 /* One line for a person: name, and how it would be reached or why not. */
@@ -222,7 +222,7 @@ static void print_target(const struct target *t, const struct jumps *jumps, stru
                  t->address, t->port, t->key_count, t->key_count == 1 ? "" : "s",
                  t->way != 0 ? ", through " : "", way);
     masks_text(masks, text, sizeof text);
-    puts(str_escape_to(line, sizeof line, text, strlen(text), 0));
+    cmd_line(str_escape_to(line, sizeof line, text, strlen(text), 0));
 }
 
 enum rc plan_targets(struct plan *p, struct err *e)

@@ -6,6 +6,7 @@
  */
 #include "controller/run/run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -127,6 +128,43 @@ static void apply_stall(struct run *r)
     run_pump(r);
 }
 
+/* Once. Not of a reader that went away, who is not interested. */
+static void say_lost(struct run *r)
+{
+    int failed = writer_broken(r->out);
+    if (failed == 0 || failed == EPIPE || r->out_lost)
+        return;
+    struct err e = {0};
+    char line[sizeof e.msg + 16];
+    err_sys(&e, failed, "standard output");
+    int n = snprintf(line, sizeof line, "muster: %s\n", e.msg);
+    if (r->progress != NULL)
+        progress_erase(r->progress);
+    r->err_sink.write(r->err_sink.user, line, (size_t)n);
+    r->out_lost = true;
+}
+
+static bool is_endless(const struct run *r)
+{
+    return r->plan->agent != NULL && r->plan->agent->endless;
+}
+
+/* A reader that went away wants no more of it. A disk that is full here is no reason to leave hosts
+ * halfway; but what only shows, and has no end of its own, is of no use then. */
+static void look_at_reader(struct run *r)
+{
+    int broken = writer_broken(r->out);
+    if (broken == 0 || r->reader_gone)
+        return;
+    say_lost(r);
+    if (broken != EPIPE && !is_endless(r))
+        return;
+    r->reader_gone = true;
+    log_info("our output is of no use any more: cancelling");
+    run_event(r, &(struct sched_event){.type = SCHED_EV_CANCEL});
+    run_pump(r);
+}
+
 /* Once per turn, before the loop waits: what must not be done from inside a write. */
 static void on_prepare(uv_prepare_t *p)
 {
@@ -143,12 +181,8 @@ static void on_prepare(uv_prepare_t *p)
                 (r->capture != NULL && outdir_full(r->capture));
     if (full != r->stalled)
         apply_stall(r);
-    if (r->done || r->reader_gone || writer_broken(r->out) == 0)
-        return;
-    r->reader_gone = true;
-    log_info("nobody reads our output any more: cancelling");
-    run_event(r, &(struct sched_event){.type = SCHED_EV_CANCEL});
-    run_pump(r);
+    if (!r->done)
+        look_at_reader(r);
 }
 
 static void on_out(void *user, bool full)
@@ -438,12 +472,12 @@ static enum rc open_parts(struct run *r, struct err *e)
     return rc;
 }
 
-/* Ctrl-C is the one end of what has no other: nobody was interrupted, unless somebody was. */
+/* Ctrl-C is the one end of what has no other, but for results that cannot be written: nobody was
+ * interrupted, unless somebody was. */
 static bool is_interrupted(struct run *r, const uint32_t counts[STATUS_COUNT])
 {
-    const struct run_agent *agent = r->plan->agent;
-    if (r->interrupts != 1 || agent == NULL || !agent->endless || counts[STATUS_CANCELLED] > 0 ||
-        counts[STATUS_NOT_STARTED] > 0)
+    bool asked = r->interrupts == 1 || r->out_lost;
+    if (!asked || !is_endless(r) || counts[STATUS_CANCELLED] > 0 || counts[STATUS_NOT_STARTED] > 0)
         return r->interrupts > 0;
     r->end.stopped = PROBLEM_NONE;
     return false;
@@ -477,6 +511,9 @@ static void conclude(struct run *r)
         r->plan->agent->report(r->plan->agent->user);
     output_finish(r->output, &r->end);
     writer_flush(r->out);
+    say_lost(r);
+    if (r->out_lost && r->exit_code == 0)
+        r->exit_code = 1;
     record_free(r->record);
     r->record = NULL;
 }

@@ -144,6 +144,7 @@ struct run {
     bool out_full, err_full; /* a writer's queue is long */
     bool stalled;            /* whoever takes our output holds us up: hosts are paused */
     bool reader_gone;
+    bool out_lost;       /* results could not be written, which was said */
     unsigned interrupts; /* Ctrl-C and its like so far */
     bool done;
     struct output_end end;

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 
-from muster_case import MemoryWatch, MusterCase, main, stdout_of
+from muster_case import MemoryWatch, MusterCase, Result, main, stdout_of
 
 MIB = 1 << 20
 # What a run may weigh beyond what it is told to keep: program, libraries and buffers of the coordinator
@@ -13,6 +13,7 @@ MIB = 1 << 20
 # is weighed where there is one; under ASan freed memory is kept for a while, here as little as it lets us.
 RELEASE = os.environ.get('MUSTER_RELEASE')
 BASE = 150 * MIB if RELEASE else 300 * MIB
+FULL = 'muster: standard output: No space left on device'
 SMALL_QUARANTINE = {'ASAN_OPTIONS': 'quarantine_size_mb=1:thread_local_quarantine_size_kb=64:malloc_context_size=1'}
 
 
@@ -200,6 +201,35 @@ class Output(MusterCase):
         p.wait()
         self.assertNotEqual(p.returncode, -signal.SIGSEGV, err)
         self.assertNotIn(b'Sanitizer', err)
+
+    def to_full(self, argv):
+        """With a standard output that has no room."""
+        with open('/dev/full', 'wb') as full:
+            p = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, env=self.env)
+        return self.checked(Result(argv, p.returncode, b'', p.stderr))
+
+    def test_output_that_cannot_be_written(self):
+        """Told once and alike by all verbs. The run goes on: hosts are not left halfway for that."""
+        f = self.one()
+        for form in (['group'], ['stream'], ['json'], ['ndjson'], ['csv', '-q'], ['table', '-q']):
+            r = self.to_full(self.argv(f, '-o', *form, 'all', '--', 'echo hi'))
+            self.assertEqual((r.code, r.err.count(FULL)), (1, 1), r)
+        self.assertEqual(self.to_full(self.argv(f, '-o', 'none', 'all', '--', 'echo hi')).code, 0)
+        r = self.to_full(self.argv(f, '-o', 'json', 'all', '--', 'exit 3'))
+        self.assertEqual((r.code, r.err.count(FULL)), (2, 1), r)
+        done = f._file('done', '')
+        r = self.to_full(self.argv(f, '-o', 'stream', 'all', '--', f'echo hi; sleep 2; echo hi > {done}'))
+        self.assertEqual((r.code, r.err.count(FULL)), (1, 1), r)
+        self.assertIn('1 ok', r.err, r)
+        with open(done) as text:
+            self.assertEqual(text.read(), 'hi\n')
+        options = self.options(f)
+        inventory = options[:2]
+        for argv in (['run', *options, '--list', 'all'], ['run', *options, '--dry-run', 'all', '--', 'true'],
+                     ['stats', *options, '--dry-run', 'all'], ['keyscan', *inventory, '--list', 'all'],
+                     ['hosts', *inventory], ['history'], ['show', '-q', 'last'], ['--help'], ['--version']):
+            r = self.to_full([self.program, *argv])
+            self.assertEqual((r.code, r.err), (1, FULL + '\n'), r)
 
     def test_stream_lines_are_whole(self):
         f = self.fleet()

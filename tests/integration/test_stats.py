@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from fleet import Fleet
-from muster_case import MusterCase, main, stdout_of
+from muster_case import MusterCase, Result, main, stdout_of
 from on_host import agents_below, below
 from relay import Relay
 
@@ -119,6 +119,17 @@ class Forms(StatsCase):
         quiet = self.stats(self.f, '-q', *QUICK, 'web', output='table')
         self.assertEqual((quiet.code, len(quiet.out.splitlines())), (0, 4), quiet)
         self.assertNotIn('answered', quiet.err)
+
+    def test_output_that_cannot_be_written(self):
+        """Also without an end of its own: it would go on for nobody."""
+        for output, *more in (('table', '-q'), ('table',), ('json',), ('ndjson',), ('csv',), ('prometheus', '--only', 'memory'),
+                              ('csv', '--interval', '1s')):
+            argv = self.argv(self.f, '-o', output, *(more or QUICK), 'web', verb='stats')
+            with open('/dev/full', 'wb') as full:
+                p = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, env=self.env)
+            r = self.checked(Result(argv, p.returncode, b'', p.stderr))
+            self.assertEqual(r.code, 1, r)
+            self.assertEqual(r.err.count('muster: standard output: No space left on device'), 1, r)
 
     def test_lines_of_mounts(self):
         """A line a mount; filter, order, a variable and csv."""

@@ -460,6 +460,8 @@ static enum rc open_parts(struct run *r, struct err *e)
     if (rc == RC_OK)
         rc = writer_new(&r->err, STDERR_FILENO, &r->loop, on_err, r, e);
     if (rc == RC_OK)
+        writer_follow(r->err, r->out);
+    if (rc == RC_OK)
         rc = make_names(r, e);
     if (rc == RC_OK)
         rc = open_record(r, e);
@@ -526,8 +528,8 @@ static void free_parts(struct run *r)
     outdir_close(r->capture, NULL);
     mem_free(r->names);
     progress_free(r->progress);
+    writer_free(r->err); /* it may wait for the other */
     writer_free(r->out);
-    writer_free(r->err);
     sched_free(r->sched);
     gate_free(r->gate);
     links_free(r);

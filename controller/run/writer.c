@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/buf.h"
@@ -22,6 +23,9 @@ struct writer {
     struct buf queue;       /* under lock: not yet given to the thread */
     size_t writing;         /* under lock: bytes the thread holds */
     int broken;             /* under lock: errno of a failed write */
+    uint64_t queued, gone;  /* under lock: bytes taken so far; of them written, or dropped */
+    struct writer *before;  /* see writer_follow; NULL: none */
+    uint64_t after;         /* under lock: what `before` had taken when the queue grew last */
     bool stop;              /* under lock */
     bool attached;          /* loop thread: the loop runs, do not wait */
     bool stalled;           /* under lock: what `changed` was last told, or will be */
@@ -53,6 +57,17 @@ static void note_drained(struct writer *w)
         uv_async_send(&w->async);
 }
 
+/* Bytes of a reader that is gone are not waited for. */
+static void await_other(struct writer *before, uint64_t at)
+{
+    if (before == NULL)
+        return;
+    pthread_mutex_lock(&before->lock);
+    while (before->broken == 0 && before->gone < at)
+        pthread_cond_wait(&before->drained, &before->lock);
+    pthread_mutex_unlock(&before->lock);
+}
+
 static void *writer_thread(void *arg)
 {
     struct writer *w = arg;
@@ -69,12 +84,15 @@ static void *writer_thread(void *arg)
         w->queue = swap;
         w->writing = batch.len;
         bool skip = w->broken != 0;
+        uint64_t after = w->after;
         pthread_mutex_unlock(&w->lock);
+        await_other(w->before, after);
         int failed = skip ? 0 : write_all(w->fd, batch.data, batch.len);
         if (batch.cap > (1 << 20))
             buf_fini(&batch); /* a burst must not keep its memory for the rest of the run */
         buf_reset(&batch);
         pthread_mutex_lock(&w->lock);
+        w->gone += w->writing;
         w->writing = 0;
         if (failed != 0)
             w->broken = failed;
@@ -141,14 +159,36 @@ enum rc writer_new(struct writer **out, int fd, uv_loop_t *loop,
     return RC_OK;
 }
 
+void writer_follow(struct writer *w, struct writer *before)
+{
+    struct stat its, others;
+    if (fstat(w->fd, &its) == 0 && fstat(before->fd, &others) == 0 && its.st_dev == others.st_dev &&
+        its.st_ino == others.st_ino)
+        w->before = before;
+}
+
+static uint64_t taken(struct writer *w)
+{
+    if (w == NULL)
+        return 0;
+    pthread_mutex_lock(&w->lock);
+    uint64_t queued = w->queued;
+    pthread_mutex_unlock(&w->lock);
+    return queued;
+}
+
 void writer_write(struct writer *w, const void *p, size_t n)
 {
     bool tell = false;
+    uint64_t after = taken(w->before);
     pthread_mutex_lock(&w->lock);
+    w->after = after;
     while (!w->attached && w->broken == 0 && w->queue.len + w->writing > WRITER_HIGH)
         pthread_cond_wait(&w->drained, &w->lock);
     if (w->broken == 0 && buf_append(&w->queue, p, n) != RC_OK)
         w->broken = ENOMEM;
+    if (w->broken == 0)
+        w->queued += n;
     if (w->attached && w->broken == 0 && !w->stalled && w->queue.len > WRITER_HIGH)
         tell = w->stalled = true;
     pthread_cond_signal(&w->filled);

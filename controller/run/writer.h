@@ -26,6 +26,11 @@ struct writer;
 enum rc writer_new(struct writer **out, int fd, uv_loop_t *loop,
                    void (*changed)(void *user, bool stalled), void *user, struct err *e);
 
+/* Where both write to the same pipe, file or terminal, what w is given is written after all that
+ * `before` had been given by then. Elsewhere nobody waits: a reader of results that stalls must not
+ * hold up messages. Before the first write; free w first. */
+void writer_follow(struct writer *w, struct writer *before);
+
 /* Queues. While the loop runs: never blocks. After writer_detach: waits while more than
  * WRITER_HIGH bytes are queued, so that memory stays bounded. Bytes for a broken reader, or for
  * which there is no memory, are dropped; writer_broken then says so. */

@@ -131,6 +131,20 @@ class Forms(StatsCase):
             self.assertEqual(r.code, 1, r)
             self.assertEqual(r.err.count('muster: standard output: No space left on device'), 1, r)
 
+    def test_order_in_one_pipe(self):
+        """With 2>&1 the foot is at the foot, of each round and of the end."""
+        for more in (['-o', 'table'], ['-o', 'csv'], ['-o', 'csv', '--interval', '300ms', '--samples', '3']):
+            for _ in range(4):
+                options = more if '--interval' in more else ['--samples', '1', *more]
+                argv = self.argv(self.f, *options, '--columns', 'host,memory.total', 'web', verb='stats')
+                p = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.env)
+                r = self.checked(Result(argv, p.returncode, p.stdout, b''))
+                lines = r.out.replace(',', ' ').replace('time ', '').splitlines()
+                self.assertEqual(lines[0].split()[0], 'host', r)
+                feet = [i for i, x in enumerate(lines) if '3 of 3 hosts answered' in x]
+                rows = [i for i, x in enumerate(lines) if 'web3' in x.split()[:2]]
+                self.assertTrue(all(row < foot for row, foot in zip(rows, feet, strict=True)), r)
+
     def test_lines_of_mounts(self):
         """A line a mount; filter, order, a variable and csv."""
         r = self.stats(self.f, '--columns', 'host,vars.rack,disk.mountpoint,disk.total', '--filter',

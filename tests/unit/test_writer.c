@@ -70,6 +70,14 @@ static size_t read_some(int fd, size_t want)
     return got;
 }
 
+static size_t read_all(int fd, char *dst, size_t n)
+{
+    size_t got = 0;
+    for (ssize_t r = 1; got < n && r > 0; got += r > 0 ? (size_t)r : 0)
+        r = read(fd, dst + got, n - got);
+    return got;
+}
+
 static void test_stalled_reader(void **state)
 {
     (void)state;
@@ -121,6 +129,56 @@ static void test_order_and_flush(void **state)
     close(f.fds[0]);
 }
 
+/* A second writer to the same pipe keeps its turn, however soon its thread comes. */
+static void test_follows_in_the_same_pipe(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct writer *second;
+    char got[2000], want[2000];
+    for (int round = 0; round < 200; round++) {
+        start(&f);
+        assert_int_equal(writer_new(&second, f.fds[1], NULL, NULL, NULL, NULL), RC_OK);
+        writer_follow(second, f.w);
+        memset(want, 'a', 1000);
+        memset(want + 1000, 'b', 1000);
+        writer_write(f.w, want, 1000);
+        writer_write(second, want + 1000, 1000);
+        assert_int_equal(read_all(f.fds[0], got, sizeof got), sizeof got);
+        assert_memory_equal(got, want, sizeof got);
+        writer_free(second);
+        finish(&f);
+        close(f.fds[0]);
+    }
+}
+
+/* Nobody reads the first one's pipe, or nobody is there any more. */
+static void test_follows_nobody_elsewhere_or_gone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct writer *second;
+    static char much[1 << 20];
+    char got[1];
+    int other[2];
+    start(&f);
+    assert_int_equal(pipe(other), 0);
+    assert_int_equal(writer_new(&second, other[1], NULL, NULL, NULL, NULL), RC_OK);
+    writer_follow(second, f.w);
+    writer_write(f.w, much, sizeof much);
+    writer_write(second, "x", 1);
+    assert_int_equal(read(other[0], got, 1), 1);
+    writer_free(second);
+    assert_int_equal(writer_new(&second, f.fds[1], NULL, NULL, NULL, NULL), RC_OK);
+    writer_follow(second, f.w);
+    writer_write(second, "y", 1);
+    close(f.fds[0]);
+    writer_free(second);
+    finish(&f);
+    close(other[0]);
+    close(other[1]);
+}
+
 static void test_no_memory(void **state)
 {
     (void)state;
@@ -138,6 +196,8 @@ int main(void)
         cmocka_unit_test(test_stalled_reader),
         cmocka_unit_test(test_reader_goes_away),
         cmocka_unit_test(test_order_and_flush),
+        cmocka_unit_test(test_follows_in_the_same_pipe),
+        cmocka_unit_test(test_follows_nobody_elsewhere_or_gone),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@ static const char *message_of(const struct output *o, uint32_t target)
     bool timeout = strstr(problem_name(h->problem), "timeout") != NULL;
     if (h->problem == PROBLEM_EXIT_NONZERO || h->problem == PROBLEM_KILLED_BY_SIGNAL ||
         (h->status == STATUS_NOT_STARTED && h->problem != PROBLEM_NOT_STARTED_JUMP) ||
-        (timeout && o->opts.verbose == 0))
+        (timeout && !h->may_still_run && o->opts.verbose == 0))
         return "";
     return h->detail;
 }

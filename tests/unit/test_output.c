@@ -260,14 +260,16 @@ static void attempts_and_unknown_ends_are_noted(void **state)
     output_result(f.o, &r);
     r = fix_result(2, &oc, PROBLEM_RUN_TIMEOUT, -1);
     oc.may_still_run = true;
+    snprintf(oc.detail, sizeof oc.detail, "it did not end on TERM and KILL");
     output_result(f.o, &r);
     r = fix_result(3, &oc, PROBLEM_KILLED_BY_SIGNAL, -1);
     snprintf(oc.signal, sizeof oc.signal, "KILL");
     output_result(f.o, &r);
     fix_finish(&f);
     assert_err(&f, "signaled      1  n4                   signal KILL\n"
-                   "timeout       1  n3                   run-timeout after 5m\n"
-                   "unreachable   1  n1                   connect-refused  (3 attempts)  "
+                   "timeout       1  n3                   run-timeout after 5m  "
+                   "it did not end on TERM and KILL\n"
+                   "unreachable   1  n1                   connect-refused       (3 attempts)  "
                    "127.0.0.1 port 22: Connection refused\n"
                    "may still run on: n3\n"
                    "1 ok (1 after a retry), 1 signaled, 1 timeout, 1 unreachable in 10.1s\n");

@@ -71,9 +71,9 @@ static enum rc say_what(const struct options *o, const struct again *a, struct e
     }
     const char *shown = rc == RC_OK ? buf_cstr(&text) : NULL;
     if (shown != NULL) {
-        fprintf(stderr, "muster: retrying %s on %s of %s hosts: %s)\n", a->run->id,
+        fprintf(stderr, "muster: retrying %s on %s of %s host%s: %s)\n", a->run->id,
                 num_count_text(n, o->exact_hosts.count), num_count_text(all, a->run->host_count),
-                shown);
+                a->run->host_count == 1 ? "" : "s", shown);
         if (a->ran > 0)
             fprintf(stderr, "muster: on %s of them the command has run, or may have, already\n",
                     num_count_text(n, a->ran));

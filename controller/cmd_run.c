@@ -49,13 +49,13 @@ static enum rc read_fd(int fd, const char *name, struct buf *out, struct err *e)
     }
 }
 
-static enum rc read_file(const char *path, struct buf *out, struct err *e)
+static enum rc read_file(const char *option, const char *path, struct buf *out, struct err *e)
 {
     if (strcmp(path, "-") == 0)
         return read_fd(STDIN_FILENO, "standard input", out, e);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return err_sys(e, errno, "%s", path);
+        return err_sys(e, errno, "%s: %s", option, path);
     enum rc rc = read_fd(fd, path, out, e);
     close(fd);
     return rc;
@@ -91,7 +91,7 @@ static enum rc script_command(const struct options *o, struct plan_parts *p, str
         return err_set(e, RC_USAGE, "--script needs a shell on the host: leave --raw out");
     p->input.max = SCRIPT_FILE_MAX + READ_STEP;
     p->has_input = true;
-    enum rc rc = read_file(o->script, &p->input, e);
+    enum rc rc = read_file("--script", o->script, &p->input, e);
     if (rc != RC_OK)
         return rc;
     mend_script(o->script, &p->input);
@@ -118,7 +118,7 @@ static enum rc plain_command(const struct options *o, struct plan_parts *p, stru
     if (rc != RC_OK || o->stdin_path == NULL)
         return rc;
     p->has_input = true;
-    return read_file(o->stdin_path, &p->input, e);
+    return read_file("--stdin", o->stdin_path, &p->input, e);
 }
 
 static enum rc make_command(const struct options *o, struct plan_parts *p, struct err *e)

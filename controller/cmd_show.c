@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "common/num.h"
 #include "common/str.h"
@@ -205,6 +206,9 @@ static struct output_end how_it_ended(const struct view *v)
     const char *stopped = text_of(v->end, "stopped");
     int problem = stopped != NULL ? problem_by_name(stopped) : -1;
     json_int_t ms = json_integer_value(json_object_get(v->end, "duration_ms"));
+    int64_t so_far = clock_wall_us() - render_time(text_of(v->start, "started"));
+    if (v->run->alive)
+        ms = so_far / 1000;
     return (struct output_end){.stopped = problem > 0 ? (enum problem)problem : PROBLEM_NONE,
                                .interrupted =
                                    json_integer_value(json_object_get(v->end, "exit_code")) == 130,
@@ -220,8 +224,8 @@ static void put_waiting(const struct view *v)
         waiting += !h->has_result && !h->started && !h->sent;
     }
     if (running + waiting > 0)
-        fprintf(stderr, "still running: %lu hosts, %lu not started yet\n", (unsigned long)running,
-                (unsigned long)waiting);
+        fprintf(stderr, "still running: %lu host%s, %lu not started yet\n", (unsigned long)running,
+                running == 1 ? "" : "s", (unsigned long)waiting);
 }
 
 int cmd_show(struct options *o)

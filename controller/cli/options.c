@@ -289,6 +289,15 @@ static bool is_given(const struct options *o, const char *name)
     return option_source_of(o, option_by_name(name, strlen(name))) > SOURCE_REPLAY_DEFAULT;
 }
 
+const char *options_blame(const struct options *o, const char *name, char *dst, size_t cap)
+{
+    const struct option_def *d = option_by_name(name, strlen(name));
+    if (option_source_of(o, d) == SOURCE_ENV)
+        return option_env_name(dst, cap, d);
+    snprintf(dst, cap, "--%s", name);
+    return dst;
+}
+
 void options_settle(struct options *o)
 {
     o->user_is_default = is_default(o, "user");

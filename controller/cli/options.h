@@ -230,6 +230,10 @@ void options_terminal(struct options *o, bool out_tty, bool err_tty,
 enum rc options_replay_json(const struct options *o, struct buf *out);
 enum rc options_replay_restore(struct options *o, const char *json, struct err *e);
 
+/* For the message about a value that turns out wrong later: "--NAME", or the variable that set it.
+ */
+const char *options_blame(const struct options *o, const char *name, char *dst, size_t cap);
+
 /* Our own arguments as a record may hold them: values of --env become "***", and with
  * --no-log-command the words after "--" are one "(not logged)". The texts live as long as *o;
  * mem_free out->items, after failure too. */

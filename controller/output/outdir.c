@@ -270,8 +270,8 @@ enum rc outdir_close(struct outdir *d, struct err *e)
     pthread_join(d->thread, NULL);
     enum rc rc = RC_OK;
     if (d->bad_files > 0)
-        rc = err_set(e, RC_SYS, "--out-dir: %u files could not be written; the first: %.600s",
-                     d->bad_files, d->first_error.msg);
+        rc = err_set(e, RC_SYS, "--out-dir: %u file%s could not be written; the first: %.600s",
+                     d->bad_files, d->bad_files == 1 ? "" : "s", d->first_error.msg);
     else if (d->lost > 0)
         rc = err_set(e, RC_SYS, "--out-dir: %llu bytes were lost: the disk is too slow",
                      (unsigned long long)d->lost);

@@ -330,8 +330,10 @@ static void totals(struct output *o, const struct output_end *end)
             text_printf(t, " (%s after a retry)", num_count_text(n, o->retried_ok));
         first = false;
     }
-    text_puts(t, first ? "no host" : "");
-    text_printf(t, " in %s\n", num_duration_text(n, end->duration_ms));
+    text_puts(t, first ? "no host has ended" : "");
+    if (end->duration_ms > 0) /* the record of a run without an end has none */
+        text_printf(t, " in %s", num_duration_text(n, end->duration_ms));
+    text_puts(t, "\n");
 }
 
 void summary_render(struct output *o, const struct output_end *end)

@@ -81,7 +81,10 @@ static enum rc default_keys(struct target_defaults *d, const struct options *o, 
         rc = keys_add_cert(keys, o->certificates.items[i], e);
     for (size_t i = 0; rc == RC_OK && i < o->keys.count; i++) {
         unsigned id;
+        char option[64];
         rc = keys_add(keys, o->keys.items[i], &id, e);
+        if (rc == RC_NOTFOUND)
+            err_wrap(e, "%s", options_blame(o, "key", option, sizeof option));
         if (rc == RC_OK)
             rc = add_key(d->keys, &d->key_count, id, e);
     }

@@ -87,6 +87,9 @@ enum rc trust_new(struct trust **out, const struct options *o, uv_loop_t *loop, 
         .may_lack_all = t->policy == HOST_KEYS_OFF,
     };
     enum rc rc = hostkeys_open(&t->index, &files, &t->append_path, e);
+    char option[64];
+    if (rc == RC_NOTFOUND) /* of the files that were named only */
+        err_wrap(e, "%s", options_blame(o, "known-hosts", option, sizeof option));
     if (rc != RC_OK) {
         trust_free(t);
         return rc;

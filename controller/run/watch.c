@@ -71,8 +71,8 @@ static void on_signal(uv_signal_t *h, int signum)
                  c.running + c.waiting, c.running + c.waiting == 1 ? "" : "s",
                  r->options->attach_run);
     else if (signum == SIGINT && r->err_sink.is_tty)
-        log_warn("cancelling %u running hosts, %u not started; Ctrl-C again leaves at once",
-                 c.running, c.waiting);
+        log_warn("cancelling %u running host%s, %u not started; Ctrl-C again leaves at once",
+                 c.running, c.running == 1 ? "" : "s", c.waiting);
     run_event(r, &(struct sched_event){.type = SCHED_EV_CANCEL});
     run_pump(r);
 }

@@ -231,6 +231,29 @@ class Output(MusterCase):
             r = self.to_full([self.program, *argv])
             self.assertEqual((r.code, r.err), (1, FULL + '\n'), r)
 
+    def test_files_that_are_not_there(self):
+        """Each is told with what named it; nothing was started."""
+        f = self.one()
+        for option in ('--known-hosts', '--key', '--script', '--stdin'):
+            command = [] if option == '--script' else ['--', 'true']
+            r = self.run_on(f, option, '/nonexistent', 'all', *command)
+            self.assertEqual(r.code, 1, r)
+            self.assertRegex(r.err, f'^muster: {option}: /nonexistent: [Nn]o such file', r)
+        r = self.execute([self.program, 'run', '-i', f.inventory, 'all', '--', 'true'],
+                         env={'MUSTER_KNOWN_HOSTS': '/nonexistent'})
+        self.assertEqual((r.code, r.err), (1, 'muster: MUSTER_KNOWN_HOSTS: /nonexistent: no such file\n'), r)
+
+    def test_show_of_a_run_that_goes_on(self):
+        f = self.one()
+        go = f._file('go', '')
+        p = self.start_on(f, 'all', '--', f'until [ -s {go} ]; do sleep 0.1; done')
+        self.wait_for(lambda: 'running: 1 host,' in self.muster('show', 'last').err, 'a host that runs')
+        r = self.muster('show', 'last')
+        self.assertRegex(r.err, r'no host has ended in [0-9.]+m?s\nstill running: 1 host, 0 not started yet\n', r)
+        with open(go, 'w') as file:
+            file.write('go')
+        self.assertEqual(self.finish(p).code, 0)
+
     def test_stream_lines_are_whole(self):
         f = self.fleet()
         f.sshd('web', 20)

@@ -266,7 +266,7 @@ static void files_get_the_bytes_as_they_are(void **state)
     fix_done(&f, 3, PROBLEM_NONE, 0);
     fix_finish(&f);
     assert_int_equal(outdir_close(d, &e), RC_SYS);
-    assert_non_null(strstr(e.msg, "1 files could not be written; the first: n3.stdout: "));
+    assert_non_null(strstr(e.msg, "1 file could not be written; the first: n3.stdout: "));
     assert_memory_equal(read_file(dir, "n1.stdout", &n),
                         "a\0b\xff"
                         "c",

@@ -23,7 +23,7 @@ int cmd_fail(const struct err *e)
 
 void cmd_write(const void *p, size_t n)
 {
-    if (fwrite(p, 1, n, stdout) != n && lost == 0)
+    if (n > 0 && fwrite(p, 1, n, stdout) != n && lost == 0)
         lost = errno;
 }
 

@@ -23,7 +23,7 @@ int cmd_fail(const struct err *e);
 
 /* What verbs without a run print is stdio's; these keep an error (as printf does without its
  * reason) for cmd_printed. Main thread. */
-void cmd_write(const void *p, size_t n);
+void cmd_write(const void *p, size_t n); /* p may be NULL when n is 0 */
 void cmd_line(const char *s);
 void cmd_flush(void);
 /* At the end of it, once: 0, or 1 when not all could be written. Says "standard output: REASON",

@@ -222,6 +222,8 @@ static enum rc apply_where(struct inventory *inv, const char *text, struct picke
 {
     struct where *w = NULL;
     enum rc rc = where_compile(text, &w, e);
+    if (rc == RC_OK)
+        rc = where_check_words(w, inv, e);
     size_t n = 0;
     for (size_t i = 0; rc == RC_OK && i < p->count; i++) {
         bool yes = false;

@@ -34,6 +34,11 @@ enum rc where_compile(const char *text, struct where **out, struct err *e);
 enum rc where_compile_for(const char *option, const char *text, struct where **out, struct err *e);
 void where_free(struct where *w); /* NULL is fine */
 
+/* Is there a bare word where text is meant (right of a comparison, left of "in") that is a variable
+ * of no host at all? `dc == fra` would be true for all hosts without a dc. RC_OK; RC_PARSE with the
+ * word. */
+enum rc where_check_words(const struct where *w, const struct inventory *inv, struct err *e);
+
 /* RC_OK with *out; RC_PARSE for values that do not compare, RC_OPAQUE for one that we cannot
  * evaluate, RC_LIMIT for a regular expression that costs too much: each names the host and the
  * value's place. */

@@ -75,6 +75,10 @@ class Hosts(unittest.TestCase):
         self.assertEqual(self.muster(*i, "web:!canray", code=1), "")
         self.muster(*i, "--where", "greeting == 'x'", code=1)
         self.assertRegex(self.stderr, r"hosts\.yml:8:[0-9]+: --where: greeting of host big is a")
+        for text in ("site == fra", "cores > 8 and not (site != fra)", "fra in groups"):
+            self.assertEqual(self.muster(*i, "--where", text, code=1), "")
+            self.assertEqual(self.stderr, "muster: --where: no host has a variable 'fra'; if it is text, it wants quotes: \"fra\"\n")
+        self.assertEqual(self.muster(*i, "--where", "cores == cores and nosuch != 'x'", "--count"), "16\n")
 
     def test_names(self):
         self.assertEqual(self.muster("-w", "n[1-3]!n2", "-w", "m", "--fold"), "m,n[1,3]\n")

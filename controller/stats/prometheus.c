@@ -168,15 +168,26 @@ static bool is_control(uint32_t c)
            c == 0x200f || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
+enum { INSTEAD = 0xfffd }; /* of what is no character for a label */
+
+/* The character at p as it is written, and its bytes there. */
+static size_t label_char(const char *p, size_t left, uint32_t *c)
+{
+    size_t n = str_utf8_decode(p, left, c);
+    if (n == 0 || is_control(*c))
+        *c = INSTEAD;
+    return n > 0 ? n : 1;
+}
+
 /* A label's value: valid UTF-8, cut, escaped. */
 static void put_label(struct text *t, const char *name, const char *value, bool first)
 {
-    size_t left = text_cut(value, strlen(value), LABEL_MOST);
+    size_t left = text_cut(value, strlen(value), LABEL_MOST), n;
     text_printf(t, "%s%s=\"", first ? "" : ",", name);
-    for (const char *p = value; left > 0;) {
+    for (const char *p = value; left > 0; p += n, left -= n) {
         uint32_t c = 0;
-        size_t n = str_utf8_decode(p, left, &c);
-        if (n == 0 || is_control(c))
+        n = label_char(p, left, &c);
+        if (c == INSTEAD)
             text_puts(t, "\xef\xbf\xbd");
         else if (*p == '\\' || *p == '"')
             text_printf(t, "\\%c", *p);
@@ -184,10 +195,36 @@ static void put_label(struct text *t, const char *name, const char *value, bool 
             text_puts(t, "\\n");
         else
             text_put(t, p, n);
-        p += n > 0 ? n : 1;
-        left -= n > 0 ? n : 1;
     }
     text_puts(t, "\"");
+}
+
+/* As they are written. */
+static bool same_label(const char *a, const char *b)
+{
+    size_t na = text_cut(a, strlen(a), LABEL_MOST), nb = text_cut(b, strlen(b), LABEL_MOST), n;
+    uint32_t x = 0, y = 0;
+    while (na > 0 && nb > 0) {
+        n = label_char(a, na, &x), a += n, na -= n;
+        n = label_char(b, nb, &y), b += n, nb -= n;
+        if (x != y)
+            return false;
+    }
+    return na == nb;
+}
+
+/* Another value may be written the same way. */
+static bool is_ambiguous(const char *v)
+{
+    size_t left = strlen(v), n;
+    if (left >= LABEL_MOST)
+        return true;
+    for (uint32_t c = 0; left > 0; v += n, left -= n) {
+        n = label_char(v, left, &c);
+        if (c == INSTEAD)
+            return true;
+    }
+    return false;
 }
 
 static void put_head(struct exposition *x, const char *name, const char *type, const char *help)
@@ -255,19 +292,39 @@ static bool is_shown(const struct exposition *x, uint32_t host)
     return x->s->hosts[host].ready && x->s->hosts[host].sample != NULL;
 }
 
-/* Two sensors of a host may be alike in all their labels; a line may be there only once. */
-static bool is_again(struct exposition *x, const struct metric *m, uint32_t host, uint32_t row)
+static const char *label_text(const struct sample *s, enum figure f, uint32_t row)
 {
-    enum figure_kind k = figure_kind(m->figure);
-    const struct sample *s = x->s->hosts[host].sample;
-    if (k != KIND_SENSOR && k != KIND_FAN)
+    const char *text = sample_text(s, f, row);
+    return text != NULL ? text : "";
+}
+
+/* Rows of these are told apart by a text of theirs, and by nothing else where it is ambiguous. */
+static bool may_be_again(const struct sample *s, const struct metric *m, uint32_t row)
+{
+    switch (figure_kind(m->figure)) {
+    case KIND_SENSOR:
+    case KIND_FAN: return true; /* two may be alike in all their labels */
+    case KIND_MOUNT:
+    case KIND_DISKIO:
+    case KIND_NIC: break;
+    default: return false;
+    }
+    for (int i = 0; i < LABELS && m->labels[i] != END; i++)
+        if (is_ambiguous(label_text(s, m->labels[i], row)))
+            return true;
+    return false;
+}
+
+/* A line may be there only once: whoever takes the file would refuse all of it, and so one host
+ * could spoil it for the others. */
+static bool is_again(const struct sample *s, const struct metric *m, uint32_t row)
+{
+    if (!may_be_again(s, m, row))
         return false;
     for (uint32_t r = 0; r < row; r++) {
         bool same = true;
-        for (int i = 0; i < LABELS && m->labels[i] != END; i++) {
-            const char *a = sample_text(s, m->labels[i], r), *b = sample_text(s, m->labels[i], row);
-            same = same && strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
-        }
+        for (int i = 0; same && i < LABELS && m->labels[i] != END; i++)
+            same = same_label(label_text(s, m->labels[i], r), label_text(s, m->labels[i], row));
         if (same)
             return true;
     }
@@ -285,7 +342,7 @@ static void put_metrics(struct exposition *x)
         for (uint32_t h = 0; h < x->s->about.count; h++)
             for (uint32_t r = 0; is_shown(x, h) && r < sample_rows(x->s->hosts[h].sample, k); r++)
                 for (int m = first; m < end; m++)
-                    if (!is_again(x, &metrics[m], h, r))
+                    if (!is_again(x->s->hosts[h].sample, &metrics[m], r))
                         put_row(x, &metrics[m], h, r);
         first = end;
     }
@@ -409,11 +466,16 @@ static void put_mounts(struct exposition *x, enum mount_metric m)
     static const char *const helps[] = {
         "Whether an error occurred while getting statistics for the given device.",
         "Filesystem free space in bytes.", "Filesystem read-only status."};
+    static const struct metric mount = {
+        .figure = FIG_DISK_TOTAL,
+        .labels = {FIG_DISK_DEVICE, FIG_DISK_FSTYPE, FIG_DISK_MOUNT, END}};
     double total, used;
     for (uint32_t h = 0; h < x->s->about.count; h++)
         for (uint32_t r = 0; is_shown(x, h) && r < sample_rows(x->s->hosts[h].sample, KIND_MOUNT);
              r++) {
             const struct sample *s = x->s->hosts[h].sample;
+            if (is_again(s, &mount, r))
+                continue;
             const char *status = sample_text(s, FIG_DISK_STATUS, r);
             bool fine = status == NULL || strcmp(status, "ok") == 0;
             bool known = sample_number(s, FIG_DISK_TOTAL, r, &total) &&

@@ -1,5 +1,6 @@
 /* A round for people, and as CSV: the lines, then how they spread, who is far out, who is missing.
  */
+#include <math.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -120,7 +121,7 @@ static bool has_foot(const struct round *r)
 /* Differences that nobody cares about, however alike all others are. */
 static double least_difference(enum figure f, const struct spread *p)
 {
-    double fifth = p->median * 0.2;
+    double fifth = fabs(p->median) * 0.2;
     return figure_defs[f].unit == UNIT_PERCENT ? 5 : fifth;
 }
 

@@ -688,6 +688,37 @@ static void test_prometheus(void **state)
     assert_true(count > 20);
 }
 
+static size_t times(struct buf *text, const char *part)
+{
+    size_t n = 0;
+    for (const char *p = text_of(text); (p = strstr(p, part)) != NULL; p++)
+        n++;
+    return n;
+}
+
+/* What differs only where a label cannot say so is one line: two would spoil the whole file. */
+static void test_prometheus_once(void **state)
+{
+    (void)state;
+    struct buf bytes;
+    b.o.output.mode = OUTPUT_PROMETHEUS;
+    open_stats();
+    sample_bytes(
+        &bytes, "{'seq':1,'mono_ns':1,'real_ns':1,'hz':100,'page':4096,'sections':{'disk':"
+                "{'status':'ok','data':{'mounts':{'cols':['device','mountpoint','fstype','total',"
+                "'used','status','physical'],'rows':[['d','bin:/a\\u0001','ext4',100,50,'ok',true],"
+                "['d','bin:/a\\u0002','ext4',200,50,'ok',true],"
+                "['d','/a','ext4',300,50,'ok',true]]}}}}}");
+    assert_int_equal(stats_take(b.stats, 0, bytes.data, bytes.len, b.now, NULL), RC_OK);
+    buf_fini(&bytes);
+    end(1, PROBLEM_CONNECT_TIMEOUT);
+    end(2, PROBLEM_CONNECT_TIMEOUT);
+    stats_report(b.stats, b.now);
+    has(&b.out, "mountpoint=\"/a\xef\xbf\xbd\"} 100\n");
+    assert_int_equal(times(&b.out, "node_filesystem_size_bytes{"), 2);
+    assert_int_equal(times(&b.out, "node_filesystem_free_bytes{"), 2);
+}
+
 /* A host with as much as it may send: no more lines than it may have, and the rest is counted. */
 static void test_prometheus_flood(void **state)
 {
@@ -858,6 +889,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_outliers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_top, setup, teardown),
         cmocka_unit_test_setup_teardown(test_prometheus, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_prometheus_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_prometheus_flood, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_flat, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),

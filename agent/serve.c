@@ -403,25 +403,10 @@ static size_t take_frames(struct serve *s, const uint8_t *p, size_t n)
     return at;
 }
 
-/* INPUT may be a password: nothing of it stays where it was, as realloc would leave it. */
-static enum rc make_room(struct buf *b, size_t more)
-{
-    struct buf fresh;
-    if (b->cap - b->len >= more)
-        return RC_OK;
-    buf_init(&fresh, b->max);
-    enum rc rc = buf_reserve(&fresh, b->len + more);
-    if (rc != RC_OK)
-        return rc;
-    (void)buf_append(&fresh, b->data, b->len);
-    buf_wipe(b);
-    *b = fresh;
-    return RC_OK;
-}
-
+/* INPUT may be a password. */
 static void keep(struct serve *s, const uint8_t *p, size_t n)
 {
-    if (n > 0 && (make_room(&s->in, n) != RC_OK || buf_append(&s->in, p, n) != RC_OK))
+    if (n > 0 && (buf_reserve_wiped(&s->in, n) != RC_OK || buf_append(&s->in, p, n) != RC_OK))
         serve_leave(s, RC_NOMEM, "no memory for a frame");
 }
 
@@ -431,11 +416,9 @@ static void take_waiting(struct serve *s)
     struct buf *b = &s->in;
     if (b->len == 0)
         return;
-    buf_consume(b, take_frames(s, b->data, b->len));
+    buf_consume_wiped(b, take_frames(s, b->data, b->len));
     if (b->len == 0 || s->state == SERVE_LEAVING)
         buf_wipe(b);
-    else
-        explicit_bzero(b->data + b->len, b->cap - b->len);
 }
 
 void serve_forget(struct serve *s)

@@ -47,6 +47,24 @@ enum rc buf_reserve(struct buf *b, size_t more)
     return RC_OK;
 }
 
+enum rc buf_reserve_wiped(struct buf *b, size_t more)
+{
+    struct buf larger;
+    if (b->len <= b->max && more > b->max - b->len)
+        return RC_LIMIT;
+    if (more <= b->cap - b->len)
+        return RC_OK;
+    size_t want = b->len + more < b->cap * 2 ? b->cap * 2 : b->len + more;
+    buf_init(&larger, b->max);
+    enum rc rc = buf_reserve(&larger, want <= b->max ? want : b->max);
+    if (rc != RC_OK)
+        return rc;
+    (void)buf_append(&larger, b->data, b->len);
+    buf_wipe(b);
+    *b = larger;
+    return RC_OK;
+}
+
 enum rc buf_append(struct buf *b, const void *p, size_t n)
 {
     enum rc rc = buf_reserve(b, n);
@@ -103,6 +121,13 @@ void buf_consume(struct buf *b, size_t n)
         return;
     memmove(b->data, b->data + n, b->len - n);
     b->len -= n;
+}
+
+void buf_consume_wiped(struct buf *b, size_t n)
+{
+    buf_consume(b, n);
+    if (n > 0)
+        explicit_bzero(b->data + b->len, n);
 }
 
 const char *buf_cstr(struct buf *b)

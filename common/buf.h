@@ -24,6 +24,10 @@ void buf_reset(struct buf *b); /* empties, keeps the memory */
 
 /* RC_OK, RC_LIMIT (cap) or RC_NOMEM; on failure the contents are unchanged. */
 enum rc buf_reserve(struct buf *b, size_t more);
+/* The same for secrets: where it grows or moves, nothing of it stays behind, as realloc and memmove
+ * would leave it. */
+enum rc buf_reserve_wiped(struct buf *b, size_t more);
+void buf_consume_wiped(struct buf *b, size_t n);
 enum rc buf_append(struct buf *b, const void *p, size_t n);
 enum rc buf_puts(struct buf *b, const char *s);
 enum rc buf_putc(struct buf *b, char c);

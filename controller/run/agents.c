@@ -69,7 +69,7 @@ static enum rc do_exec(void *user, const char *line, size_t len, enum remote_inp
     h->duplex = c.input == INPUT_DUPLEX;
     h->running = true;
     h->ends_input = false;
-    buf_fini(&h->queue);
+    buf_wipe(&h->queue);
     if (h->started)
         return pool_exec(run_of(h)->pool, h->a->job, &c, NULL);
     h->first = c;
@@ -87,10 +87,10 @@ static enum rc flush(struct run_host *h)
     if (n > 0)
         rc = pool_input(pool, h->a->job, h->queue.data, n, false);
     if (rc == RC_OK && n > 0)
-        buf_consume(&h->queue, n);
+        buf_consume_wiped(&h->queue, n);
     if (h->queue.len > 0)
         return rc;
-    buf_fini(&h->queue);
+    buf_wipe(&h->queue);
     if (rc == RC_OK && h->ends_input) {
         h->ends_input = false;
         rc = pool_input(pool, h->a->job, "", 0, true);
@@ -105,7 +105,9 @@ static enum rc do_send(void *user, const void *p, size_t n)
     struct pool *pool = run_of(h)->pool;
     if (h->queue.len == 0 && n <= pool_input_room(pool, h->a->job))
         return pool_input(pool, h->a->job, p, n, false) == RC_NOMEM ? RC_NOMEM : RC_OK;
-    enum rc rc = buf_append(&h->queue, p, n);
+    enum rc rc = buf_reserve_wiped(&h->queue, n); /* there may be a password in it */
+    if (rc == RC_OK)
+        rc = buf_append(&h->queue, p, n);
     if (rc == RC_OK)
         rc = flush(h);
     return rc == RC_NOMEM || rc == RC_LIMIT ? RC_NOMEM : RC_OK;
@@ -371,7 +373,7 @@ static void host_free(struct run_host *h)
         return;
     root_free(h->root);
     remote_free(h->remote);
-    buf_fini(&h->queue);
+    buf_wipe(&h->queue);
     mem_free((void *)h->first.text);
     mem_free(h);
 }

@@ -47,7 +47,7 @@ static void count_taken(struct session *s, size_t n)
 
 void session_drop_input(struct session *s)
 {
-    buf_fini(&s->waiting);
+    buf_wipe(&s->waiting);
     s->waiting_at = 0;
     s->taken = 0;
 }
@@ -67,7 +67,7 @@ static enum sshio_step feed_duplex(struct session *s)
         done = waiting(s); /* nobody will read it */
     s->waiting_at += (uint32_t)done;
     if (waiting(s) == 0) {
-        buf_fini(&s->waiting);
+        buf_wipe(&s->waiting);
         s->waiting_at = 0;
     }
     if (step == SSHIO_OK && done > 0)
@@ -99,14 +99,16 @@ enum sshio_step session_feed(struct session *s)
     return sshio_send_eof(s->io) == SSHIO_DEAD ? SSHIO_DEAD : SSHIO_OK;
 }
 
-/* Bytes that cannot go out now. Room is made at the front before the buffer grows. */
+/* Bytes that cannot go out now, among them perhaps a password. Room is made at the front before the
+ * buffer grows. */
 static enum rc keep(struct session *s, const uint8_t *p, size_t n)
 {
     if (s->waiting_at > 0 && n > s->waiting.cap - s->waiting.len) {
-        buf_consume(&s->waiting, s->waiting_at);
+        buf_consume_wiped(&s->waiting, s->waiting_at);
         s->waiting_at = 0;
     }
-    return buf_append(&s->waiting, p, n);
+    enum rc rc = buf_reserve_wiped(&s->waiting, n);
+    return rc == RC_OK ? buf_append(&s->waiting, p, n) : rc;
 }
 
 /* The command's input has an end of its own, or is over. */

@@ -65,27 +65,6 @@ struct buf *chan_out(struct chan *ch)
     return &ch->out;
 }
 
-/* realloc would leave a copy of a key in memory that nobody wipes. */
-static enum rc grow_wiped(struct buf *b, size_t more)
-{
-    if (b->len <= b->max && more > b->max - b->len)
-        return RC_LIMIT;
-    if (more <= b->cap - b->len)
-        return RC_OK;
-    struct buf larger;
-    buf_init(&larger, b->max);
-    size_t want = b->len + more < b->cap * 2 ? b->cap * 2 : b->len + more;
-    enum rc rc = buf_reserve(&larger, want <= b->max ? want : b->max);
-    if (rc != RC_OK)
-        return rc;
-    if (b->len > 0)
-        memcpy(larger.data, b->data, b->len);
-    larger.len = b->len;
-    buf_wipe(b);
-    *b = larger;
-    return RC_OK;
-}
-
 static bool wiped(const struct chan *ch, const struct buf *b)
 {
     return ch->flags & (b == &ch->in ? CHAN_WIPE_IN : CHAN_WIPE_OUT);
@@ -93,15 +72,15 @@ static bool wiped(const struct chan *ch, const struct buf *b)
 
 static enum rc grow(struct chan *ch, struct buf *b, size_t more)
 {
-    return wiped(ch, b) ? grow_wiped(b, more) : buf_reserve(b, more);
+    return wiped(ch, b) ? buf_reserve_wiped(b, more) : buf_reserve(b, more);
 }
 
 static void drop_front(struct chan *ch, struct buf *b, size_t n)
 {
-    size_t len = b->len;
-    buf_consume(b, n);
-    if (n > 0 && wiped(ch, b))
-        explicit_bzero(b->data + b->len, len - b->len);
+    if (wiped(ch, b))
+        buf_consume_wiped(b, n);
+    else
+        buf_consume(b, n);
 }
 
 /* Sent bytes are dropped when they are half of the buffer, so that moving costs a copy of each

@@ -98,6 +98,29 @@ static void test_buf_keeps_to_its_cap(void **state)
     buf_fini(&b);
 }
 
+/* What was in it is nowhere else: neither behind its end nor where it was before it grew. */
+static void test_buf_wiped(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 1000);
+    assert_int_equal(buf_reserve_wiped(&b, 8), RC_OK);
+    assert_int_equal(buf_append(&b, "12secret", 8), RC_OK);
+    assert_int_equal(buf_reserve_wiped(&b, 500), RC_OK);
+    assert_true(b.cap >= 508);
+    assert_memory_equal(b.data, "12secret", 8);
+    buf_consume_wiped(&b, 2);
+    assert_int_equal(b.len, 6);
+    assert_memory_equal(b.data, "secret\0", 8);
+    assert_int_equal(buf_reserve_wiped(&b, 995), RC_LIMIT);
+    mem_fail_after(0);
+    assert_int_equal(buf_reserve_wiped(&b, 994), RC_NOMEM);
+    mem_fail_after(-1);
+    assert_int_equal(buf_reserve_wiped(&b, 994), RC_OK);
+    assert_memory_equal(b.data, "secret", 6);
+    buf_wipe(&b);
+}
+
 static void test_buf_long_printf(void **state)
 {
     (void)state;
@@ -404,6 +427,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_err_names_are_unique, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mem_fails_on_demand, setup, teardown),
         cmocka_unit_test_setup_teardown(test_buf_keeps_to_its_cap, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_buf_wiped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_buf_long_printf, setup, teardown),
         cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_durations_and_sizes, setup, teardown),

@@ -78,7 +78,8 @@ class Vault(unittest.TestCase):
         self.fails('wrong key, or altered', 'view', path, '--vault-key', wrong, key=False)
         self.fails('wrong key, or altered', 'decrypt', path, '--vault-key', wrong, key=False)
         self.assertEqual(self.read(path), sealed)
-        self.write('group.yml', sealed[:-9] + b'A' + sealed[-8:])
+        other = b'B' if sealed[-9:-8] == b'A' else b'A'
+        self.write('group.yml', sealed[:-9] + other + sealed[-8:])
         self.fails('group.yml: ', 'decrypt', path)
         self.write('group.yml', sealed)
         self.vault('decrypt', path)

@@ -185,26 +185,27 @@ static void hear_root(struct exec *x)
 }
 
 /* Its terminal, then standard error until the command has begun, and only then an answer: what the
- * command itself writes to the terminal comes after the line in which it said that it runs. */
-static void talk(struct exec *x)
+ * command itself writes to the terminal comes after the line in which it said that it runs. true:
+ * just now. */
+static bool talk(struct exec *x)
 {
     struct become *b = &x->b;
+    bool ran = b->state == BECOME_RUNNING;
     if (x->k.tty >= 0)
         become_tty(b, x->k.tty);
     if (!b->direct && b->state < BECOME_RUNNING && x->k.err >= 0 && !become_stderr(b, x->k.err))
         close_one(&x->k.err);
     if (x->k.tty >= 0)
         become_answer(b, x->k.tty);
+    return !ran && b->state == BECOME_RUNNING;
 }
 
 static void hear_sudo(struct exec *x, uint64_t now_ms)
 {
     struct become *b = &x->b;
-    enum become_state before = b->state;
     if (!x->r.become)
         return;
-    talk(x);
-    if (b->state == BECOME_RUNNING && before != BECOME_RUNNING) {
+    if (talk(x)) {
         x->pid = (uint32_t)b->pid;
         keeper_tell(&x->k, &(struct keeper_order){KEEPER_PID, 0, b->pid, 0});
         if (!x->to_root)

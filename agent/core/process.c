@@ -191,15 +191,12 @@ enum { COLUMNS = sizeof columns / sizeof columns[0], COSTLY = 8, RECENT = 3 };
 
 static size_t choose_columns(const struct sample *s, bool recent, const char *to[COLUMNS])
 {
-    size_t n = COLUMNS - COSTLY - RECENT;
-    memcpy(to, columns, n * sizeof *to);
-    if (s->r->detail) {
-        memcpy(to + n, columns + COLUMNS - COSTLY - RECENT, COSTLY * sizeof *to);
-        n += COSTLY;
-    }
-    if (recent) {
-        memcpy(to + n, columns + COLUMNS - RECENT, RECENT * sizeof *to);
-        n += RECENT;
+    size_t n = 0;
+    for (size_t i = 0; i < COLUMNS; i++) {
+        bool costly = i >= COLUMNS - COSTLY - RECENT && i < COLUMNS - RECENT;
+        bool since = i >= COLUMNS - RECENT;
+        if ((!costly || s->r->detail) && (!since || recent))
+            to[n++] = columns[i];
     }
     return n;
 }

@@ -119,7 +119,8 @@ void output_started(struct output *o, uint32_t target, uint32_t attempt); /* res
 /* What the host printed; not after its output_result. Never fails: what finds no room is counted.
  */
 void output_data(struct output *o, uint32_t target, bool is_stderr, const void *p, size_t n);
-/* A past run shown again: n more bytes that the host printed were not kept then. After its data. */
+/* n more bytes that the host printed were not kept: of a past run shown again, or of a job whose
+ * host had no room for them. After its data. */
 void output_skipped(struct output *o, uint32_t target, bool is_stderr, uint64_t n);
 /* The end of a target: exactly once for each, those never started included. */
 void output_result(struct output *o, const struct output_result *r);

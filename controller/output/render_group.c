@@ -65,7 +65,9 @@ static void not_kept(struct output *o, const struct lines *l, struct text *t)
         return;
     struct store_size s = store_size(o->store, l->target, l->is_stderr);
     text_printf(t, "  \xe2\x80\xa6 %s more not kept (%s)\n", phrase_size(size, missing),
-                s.run_full ? "the run's memory is full" : "--max-output");
+                s.skipped    ? "by the host, or in the record"
+                : s.run_full ? "the run's memory is full"
+                             : "--max-output");
 }
 
 static void block_stream(struct output *o, uint32_t target, bool is_stderr)

@@ -23,6 +23,7 @@ struct stream {
     void *hash;          /* hash_alloc()ed once the stream is large */
     bool dropping;       /* a byte was dropped: so are all that follow */
     bool run_full;
+    bool skipped;
     bool unhashed; /* no memory for the hash: equal to nothing */
 };
 
@@ -209,6 +210,7 @@ void store_skip(struct store *s, uint32_t target, bool is_stderr, uint64_t n)
     st->unhashed = true;
     st->received += n;
     st->dropping = true;
+    st->skipped = true;
 }
 
 static void trim(struct store *s, struct stream *st)
@@ -315,7 +317,8 @@ struct store_size store_size(const struct store *s, uint32_t target, bool is_std
     return (struct store_size){.received = own->received,
                                .in_memory = st->len,
                                .in_spool = st->spooled,
-                               .run_full = st->run_full};
+                               .run_full = st->run_full,
+                               .skipped = own->skipped};
 }
 
 size_t store_read(const struct store *s, uint32_t target, bool is_stderr, uint64_t offset, void *p,

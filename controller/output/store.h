@@ -24,6 +24,7 @@ struct store_size {
     uint64_t in_memory;
     uint64_t in_spool; /* after those in memory */
     bool run_full;     /* dropped because the run's memory was full, not the host's share */
+    bool skipped;      /* bytes are missing that never came here: store_skip */
 };
 
 /* spool may be NULL; borrowed. max_output and max_memory of 0 keep nothing. */
@@ -35,8 +36,9 @@ void store_free(struct store *s);
 void store_reset(struct store *s, uint32_t target);
 /* Keeps what fits. Never fails: what finds no room is counted. */
 void store_add(struct store *s, uint32_t target, bool is_stderr, const void *p, size_t n);
-/* Counts bytes that the host sent and that nobody has any more (they were not recorded); nothing
- * after them is kept, and the host's output is then equal to no other's. */
+/* Counts bytes that the host printed and that nobody has any more (they were not recorded, or the
+ * host did not keep them); nothing after them is kept, and the host's output is then equal to no
+ * other's. */
 void store_skip(struct store *s, uint32_t target, bool is_stderr, uint64_t n);
 /* The host is done: gives unused memory back and shares the copy of a host that printed the same.
  */

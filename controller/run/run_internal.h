@@ -274,6 +274,8 @@ struct shown_texts { /* of one result, without secrets */
 void shown_data(struct attempt *a, bool is_stderr, const void *p, size_t n);
 void shown_end(struct attempt *a);  /* no more output: hands on what was held back */
 void shown_drop(struct attempt *a); /* without handing it on */
+/* The command printed n more bytes, which the host did not keep. After the stream's data. */
+void shown_missing(struct attempt *a, bool is_stderr, uint64_t n);
 void shown_result(const struct run *r, struct output_result *res, struct shown_texts *t);
 
 /* password.c */

@@ -26,12 +26,25 @@ void shown_data(struct attempt *a, bool is_stderr, const void *p, size_t n)
         masks_feed(masks, &a->held[is_stderr], p, n, hand_on, &to);
 }
 
+static void hand_on_held(struct attempt *a, bool is_stderr)
+{
+    struct place to = {a, is_stderr};
+    if (a->run->plan->masks != NULL)
+        masks_end(a->run->plan->masks, &a->held[is_stderr], hand_on, &to);
+}
+
 void shown_end(struct attempt *a)
 {
-    for (int i = 0; i < 2 && a->run->plan->masks != NULL; i++) {
-        struct place to = {a, i == 1};
-        masks_end(a->run->plan->masks, &a->held[i], hand_on, &to);
-    }
+    hand_on_held(a, false);
+    hand_on_held(a, true);
+}
+
+void shown_missing(struct attempt *a, bool is_stderr, uint64_t n)
+{
+    if (n == 0)
+        return;
+    hand_on_held(a, is_stderr);
+    output_skipped(a->run->output, a->target, is_stderr, n);
 }
 
 void shown_drop(struct attempt *a)

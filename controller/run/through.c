@@ -221,8 +221,19 @@ static void on_room(void *user, uint32_t target, struct run_host *h, uint64_t id
         feed(h, run_host_attempt(h));
 }
 
+/* What a job's keeper did not keep, past max_output or on a full disk: results say that it is
+ * missing. */
+static void read_dropped(struct attempt *a, const struct wire_map *m)
+{
+    uint64_t n = 0;
+    if (wire_u64(m, "stdout_dropped", INT64_MAX, &n) == RC_OK)
+        shown_missing(a, false, n);
+    if (wire_u64(m, "stderr_dropped", INT64_MAX, &n) == RC_OK)
+        shown_missing(a, true, n);
+}
+
 /* What END says of the command, if it ran: exit, signal, and why the agent ended it. */
-static void read_end(const struct remote_end *end, struct outcome *o)
+static void read_end(struct attempt *a, const struct remote_end *end, struct outcome *o)
 {
     struct wire_map m;
     int64_t code = -1;
@@ -235,6 +246,7 @@ static void read_end(const struct remote_end *end, struct outcome *o)
         str_escape_to(o->signal, sizeof o->signal, name, strlen(name), 0);
     (void)wire_str_to(&m, "killed", killed, sizeof killed);
     (void)wire_bool(&m, "may_run", &o->may_still_run);
+    read_dropped(a, &m);
     wire_close(&m);
     if (strcmp(killed, "timeout") == 0)
         o->problem = PROBLEM_RUN_TIMEOUT;
@@ -282,7 +294,7 @@ static void on_end(void *user, uint32_t target, struct run_host *h, uint64_t id,
     o.phase = PHASE_RUN;
     o.sent = true;
     snprintf(o.detail, sizeof o.detail, "%s", end->detail);
-    read_end(end, &o);
+    read_end(run_host_attempt(h), end, &o);
     if (is_before_run(o.problem)) {
         o.phase = o.problem == PROBLEM_AGENT_REFUSED ? PHASE_REQUEST : PHASE_BECOME;
         o.sent = false;

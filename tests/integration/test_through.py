@@ -224,12 +224,34 @@ class Commands(ThroughCase):
         h = self.one(self.attach(run))
         self.assertEqual((h['status'], h['signal'], len(stdout_of(h))), ('signaled', 'USR1', 300000), h)
 
+    def test_attach_shows_every_line(self):
+        """Jobs that end in the moment in which they are looked at, ten times; both streams through one pipe."""
+        for i in range(10):
+            run = self.detach(f'echo hi; sleep 0.{i}; echo bye; echo last words >&2')
+            r = subprocess.run(f'{MUSTER} attach -o stream {run} 2>&1 | cat', shell=True, env=self.env,
+                               stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+            for host in ('web1', 'web2'):
+                self.assertEqual([x for x in r.stdout.splitlines() if x.startswith(host)],
+                                 [f'{host}: hi', f'{host}: bye', f'{host}: last words'], r.stdout)
+            self.assertIn('2 ok', r.stdout)
+
+    def test_attach_tells_what_is_missing(self):
+        """A host keeps the head of what a job prints: that the rest is missing is said in every form."""
+        run = self.detach('echo head; head -c 17000000 /dev/zero; echo tail >&2', 'web1')
+        looked = self.attach(run)
+        h = self.one(looked)
+        self.assertEqual((h['status'], h['stdout_bytes'], h['stdout_truncated'], h['stderr_bytes'], h['stderr_truncated']),
+                         ('ok', 17000005, True, 5, False), {k: v for k, v in h.items() if not k.startswith('stdout')})
+        r = self.muster('show', '-o', 'group', 'last')
+        self.assertIn('more not kept', r.out)
+
     def test_attach_twice_at_once(self):
         run = self.detach(f'{self.writes("job")} while [ ! -e {self.mark("go")} ]; do sleep 0.1; done; echo end', 'web1')
         self.pid('job')
         two = [subprocess.Popen([MUSTER, 'attach', '-o', 'json', run], env=self.env, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
-        self.wait_for(lambda: len(agents_below(self.web[0].process.pid)) == 2, 'both agents')
+        self.wait_for(lambda: sum(a.has_open(f'{run}@web1/stdout') for a in agents_below(self.web[0].process.pid)) == 2,
+                      'both agents to follow the job')
         with open(self.mark('go'), 'w'):
             pass
         for p in two:

@@ -52,6 +52,16 @@ class Process:
         except OSError:
             return ''
 
+    def has_open(self, end):
+        """Whether one of its descriptors is of a path with such an end."""
+        for link in glob.glob(f'/proc/{self.pid}/fd/*'):
+            try:
+                if os.readlink(link).endswith(end):
+                    return True
+            except OSError:  # it closed it, or ended
+                continue
+        return False
+
     def __repr__(self):
         return f'{self.pid} ({self.command()[:200]})'
 

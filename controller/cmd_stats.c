@@ -14,6 +14,8 @@ enum {
     REQUEST_MOST = 4096,
     TEXT_MOST = 256 * 1024,
     ONCE_MS = 1000, /* between the two samples of one shot */
+    CALM_LEAST_MS = 10,
+    CALM_MOST_MS = 50,
 };
 
 struct work {
@@ -138,6 +140,13 @@ static uint64_t bound(const struct options *o)
     return o->timeout_ms > 0 ? o->timeout_ms + pause : 0;
 }
 
+/* How long a sample may wait for others, twice: a fortieth of an interval is not seen by anybody. */
+static unsigned calm(const struct options *o)
+{
+    uint64_t ms = o->stats.interval_ms / 40;
+    return ms < CALM_LEAST_MS ? CALM_LEAST_MS : ms > CALM_MOST_MS ? CALM_MOST_MS : (unsigned)ms;
+}
+
 static bool on_enough(void *user, uint32_t target)
 {
     return stats_has_answered(((struct work *)user)->stats, target);
@@ -147,6 +156,7 @@ static enum rc execute(struct work *w, struct pool *pool, int *code, struct err 
 {
     struct run_query query = {.request = &w->request,
                               .bound_ms = bound(w->plan.options),
+                              .calm_ms = calm(w->plan.options),
                               .user = w,
                               .open = on_open,
                               .ready = on_ready,

@@ -562,7 +562,7 @@ void agents_beat(struct run *r)
     if (r->plan->agent == NULL)
         return;
     uint64_t now = clock_ms();
-    bool calm = r->plan->agent->calm;
+    bool calm = r->plan->agent->calm_ms > 0;
     for (struct attempt *a = r->oldest, *next; a != NULL; a = next) {
         next = a->next;
         calm &= a->host != NULL && a->phase == PHASE_RUN;
@@ -574,6 +574,6 @@ void agents_beat(struct run *r)
     if (r->plan->agent->beat != NULL)
         r->plan->agent->beat(r->plan->agent->user, r, now);
     if (r->pool_attached)
-        pool_calm(r->pool, calm);
+        pool_calm(r->pool, calm ? r->plan->agent->calm_ms : 0);
     run_pump(r);
 }

@@ -107,7 +107,7 @@ void run_query_init(struct run_query *q, struct run_agent *agent)
     q->next_ms = 0;
     q->done = false;
     agent->user = q;
-    agent->calm = true;
+    agent->calm_ms = q->calm_ms;
     agent->endless = q->enough != NULL;
     agent->enough = on_enough;
     agent->open = on_open;

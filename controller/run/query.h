@@ -10,6 +10,7 @@ struct run_query {             /* borrowed for the length of run_execute */
     const struct buf *request; /* payload of the REQUEST */
     /* A reply must come within so much of the request, and of the one before; 0: no bound. */
     uint64_t bound_ms;
+    unsigned calm_ms; /* see run_agent */
     void *user;
     /* Once, before the first host: where results and words for people go, borrowed until report has
      * returned. A failure ends the run. */

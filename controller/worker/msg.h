@@ -27,6 +27,7 @@ enum msg_type {
     MSG_PAUSE = 6,     /* empty */
     MSG_RESUME = 7,    /* empty */
     MSG_PING = 8,      /* empty; answered with PONG */
+    MSG_CALM = 9,      /* raw: 4 bytes, milliseconds that hosts may be kept waiting */
     MSG_SIGNED = 11,   /* what came of a SIGN */
     MSG_IDENTITY = 12, /* the id is the key's number */
     MSG_SECRET = 13,   /* raw: the password that SECRET_WANTED asked for; empty: none is given */
@@ -65,6 +66,7 @@ enum {
     MSG_STDIN_MAX = 64 * 1024 * 1024, /* all blobs together */
     MSG_DATA_PART = 256 * 1024,
     MSG_INPUT_PART = 64 * 1024,
+    MSG_MAX_CALM_MS = 1000,
 };
 
 /* Ten years: no time limit of ours is longer. */
@@ -126,6 +128,10 @@ enum rc msg_get_input(const struct frame *f, const void **p, size_t *n, bool *la
 /* 1 to SESSION_MAX_INPUT. */
 enum rc msg_put_taken(struct buf *out, uint64_t job, size_t n);
 enum rc msg_get_taken(const struct frame *f, size_t *n, struct err *e);
+
+/* 0 to MSG_MAX_CALM_MS. */
+enum rc msg_put_calm(struct buf *out, unsigned ms);
+enum rc msg_get_calm(const struct frame *f, unsigned *ms, struct err *e);
 
 enum rc msg_put_cancel(struct buf *out, uint64_t job, enum problem problem, bool now);
 enum rc msg_get_cancel(const struct frame *f, enum problem *problem, bool *now, struct err *e);

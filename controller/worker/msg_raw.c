@@ -88,19 +88,45 @@ enum rc msg_get_input(const struct frame *f, const void **p, size_t *n, bool *la
     return RC_OK;
 }
 
-enum rc msg_put_taken(struct buf *out, uint64_t job, size_t n)
+static enum rc put_number(struct buf *out, enum msg_type type, uint64_t id, uint32_t n)
 {
     uint8_t bytes[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
-    if (n == 0 || n > SESSION_MAX_INPUT)
-        return RC_LIMIT;
-    return frame_append(out, MSG_TAKEN, job, bytes, sizeof bytes);
+    return frame_append(out, (uint8_t)type, id, bytes, sizeof bytes);
+}
+
+static enum rc get_number(const struct frame *f, uint32_t least, uint32_t most, uint32_t *n,
+                          struct err *e)
+{
+    const uint8_t *p = f->payload;
+    if (f->length != 4)
+        return refuse(e, f, "the number");
+    *n = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+    return *n >= least && *n <= most ? RC_OK : refuse(e, f, "the number");
+}
+
+enum rc msg_put_taken(struct buf *out, uint64_t job, size_t n)
+{
+    return n > 0 && n <= SESSION_MAX_INPUT ? put_number(out, MSG_TAKEN, job, (uint32_t)n)
+                                           : RC_LIMIT;
 }
 
 enum rc msg_get_taken(const struct frame *f, size_t *n, struct err *e)
 {
-    const uint8_t *p = f->payload;
-    if (f->length != 4)
-        return refuse(e, f, "the count");
-    *n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-    return *n > 0 && *n <= SESSION_MAX_INPUT ? RC_OK : refuse(e, f, "the count");
+    uint32_t number = 0;
+    enum rc rc = get_number(f, 1, SESSION_MAX_INPUT, &number, e);
+    *n = number;
+    return rc;
+}
+
+enum rc msg_put_calm(struct buf *out, unsigned ms)
+{
+    return ms <= MSG_MAX_CALM_MS ? put_number(out, MSG_CALM, 0, ms) : RC_LIMIT;
+}
+
+enum rc msg_get_calm(const struct frame *f, unsigned *ms, struct err *e)
+{
+    uint32_t number = 0;
+    enum rc rc = get_number(f, 0, MSG_MAX_CALM_MS, &number, e);
+    *ms = number;
+    return rc;
 }

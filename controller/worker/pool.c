@@ -464,11 +464,21 @@ void pool_beat(struct pool *p)
     }
 }
 
-void pool_calm(struct pool *p, bool on)
+static void calm_one(struct pool_worker *w, unsigned ms)
+{
+    enum rc rc = chan_reserve(&w->chan, FRAME_HEADER + 4);
+    if (rc == RC_OK)
+        rc = msg_put_calm(chan_out(&w->chan), ms);
+    pool_said(w, rc);
+    chan_calm(&w->chan, ms);
+    w->calm_ms = ms;
+}
+
+void pool_calm(struct pool *p, unsigned ms)
 {
     for (unsigned i = 0; i < p->count; i++)
-        if (p->workers[i].chan.started)
-            chan_calm(&p->workers[i].chan, on ? POOL_CALM_MS : 0);
+        if (p->workers[i].alive && p->workers[i].chan.started && p->workers[i].calm_ms != ms)
+            calm_one(&p->workers[i], ms);
 }
 
 void pool_pause(struct pool *p)

@@ -124,10 +124,10 @@ void pool_finish(struct pool *p, uint64_t job);
  * not time, so that a coordinator that was stopped itself does not blame others. */
 enum { POOL_PING_BEATS = 100, POOL_QUIET_BEATS = 600 };
 void pool_beat(struct pool *p);
-/* Calm: what the workers say is looked at a hundred times a second and not at once; for when many
- * jobs say a little, and nobody waits for it. For the workers that there are. */
-enum { POOL_CALM_MS = 10 };
-void pool_calm(struct pool *p, bool on);
+/* Calm: the workers look at what hosts say at most once every `ms`, and we at what the workers say;
+ * for when many jobs say a little each, and nobody waits for it. What we say is heard at once. At
+ * most MSG_MAX_CALM_MS; 0, as at first: nothing waits. For the workers that there are now. */
+void pool_calm(struct pool *p, unsigned ms);
 void pool_pause(struct pool *p);
 void pool_resume(struct pool *p);
 

@@ -56,6 +56,7 @@ struct pool_worker {
     uint32_t job_count;
     uint32_t link_count; /* of them links */
     unsigned quiet;      /* pool_beats since it said anything */
+    unsigned calm_ms;    /* what it was told */
     unsigned blob_at;    /* which of the pool's blobs is being queued */
     size_t input_at;     /* bytes of it queued so far */
     bool input_done;     /* all of them: jobs may follow */

@@ -69,7 +69,7 @@ static enum rc start(struct pool_worker *w, struct err *e)
     w->reaped = w->buried = false;
     w->status = 0;
     w->fault[0] = '\0';
-    w->quiet = 0;
+    w->quiet = w->calm_ms = 0;
     pool_channel(w);
     rc = pool_watch(w, e);
     if (rc != RC_OK) {

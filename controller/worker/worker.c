@@ -6,6 +6,7 @@
  */
 #include "controller/worker/worker.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -364,6 +365,29 @@ static enum rc took_pause(struct worker *w, const struct frame *f, struct err *e
     return RC_OK;
 }
 
+/* Right before the loop waits for its sockets: hosts that say a little each are then heard together,
+ * and what they said goes to the coordinator in one piece. The coordinator itself is heard at once.
+ * Not while the loop has work that is due, nor while it measures itself for those in line. */
+static void on_linger(uv_prepare_t *h)
+{
+    const struct worker *w = h->data;
+    struct pollfd p = {.fd = w->chan.fd, .events = POLLIN};
+    int due = uv_backend_timeout(&w->loop);
+    int ms = due >= 0 && due < (int)w->calm_ms ? due : (int)w->calm_ms;
+    if (ms > 0 && w->line.first == NULL)
+        (void)poll(&p, 1, ms);
+}
+
+static enum rc took_calm(struct worker *w, const struct frame *f, struct err *e)
+{
+    enum rc rc = msg_get_calm(f, &w->calm_ms, e);
+    if (rc == RC_OK && w->calm_ms > 0)
+        must(uv_prepare_start(&w->linger, on_linger) == 0);
+    else
+        uv_prepare_stop(&w->linger);
+    return rc;
+}
+
 static enum rc on_frame(void *user, const struct frame *f, struct err *e)
 {
     struct worker *w = user;
@@ -381,6 +405,7 @@ static enum rc on_frame(void *user, const struct frame *f, struct err *e)
     case MSG_FINISH: return worker_took_finish(w, f, e);
     case MSG_PAUSE:
     case MSG_RESUME: return took_pause(w, f, e);
+    case MSG_CALM: return took_calm(w, f, e);
     case MSG_PING: worker_said(w, msg_put_empty(chan_out(&w->chan), MSG_PONG, 0)); return RC_OK;
     default: return err_set(e, RC_PROTO, "message %u is not for a worker", f->type);
     }
@@ -417,13 +442,19 @@ static void on_part_closed(void *user)
     w->open--;
 }
 
+static void on_linger_closed(uv_handle_t *h)
+{
+    on_part_closed(h->data);
+}
+
 /* With sessions under way there is nobody left to hear how they end: the process just goes, and
  * its sockets and keys with it. Otherwise all is taken down, keys first. */
 static void take_down(struct worker *w)
 {
     if (session_env_active(w->env) > 0 || w->line.first != NULL)
         return;
-    w->open = 3;
+    w->open = 4;
+    uv_close((uv_handle_t *)&w->linger, on_linger_closed);
     line_close(&w->line, on_part_closed);
     session_env_close(w->env, on_part_closed, w);
     chan_close(&w->chan, on_part_closed);
@@ -463,6 +494,8 @@ int worker_main(int fd)
         log_error("worker: %s", e.msg);
         return EXIT_SETUP;
     }
+    must(uv_prepare_init(&w.loop, &w.linger) == 0); /* cannot fail */
+    w.linger.data = &w;
     line_init(&w.line, &w.loop, room_for_sessions(), on_turn_to_begin, &w);
     /* Reads the machine's crypto policy (openssl.cnf), which it would otherwise do too late. */
     OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);

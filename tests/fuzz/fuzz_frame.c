@@ -127,6 +127,7 @@ static void try_others(const struct frame *f)
     const void *p;
     const char *text;
     size_t n;
+    unsigned ms;
     bool flag;
     switch (f->type) {
     case MSG_STDIN:
@@ -140,6 +141,10 @@ static void try_others(const struct frame *f)
     case MSG_TAKEN:
         if (msg_get_taken(f, &n, NULL) == RC_OK)
             must(n > 0 && n <= SESSION_MAX_INPUT);
+        break;
+    case MSG_CALM:
+        if (msg_get_calm(f, &ms, NULL) == RC_OK)
+            must(ms <= MSG_MAX_CALM_MS);
         break;
     case MSG_HOSTKEY_ANSWER:
         if (msg_get_hostkey_answer(f, &answer, NULL) == RC_OK)

@@ -11,7 +11,7 @@
 #include "controller/worker/msg.h"
 #include "proto/wire.h"
 
-enum { KINDS = 22 };
+enum { KINDS = 23 };
 
 static struct session_spec sample_spec(void)
 {
@@ -102,6 +102,7 @@ static enum rc put_kind(struct buf *b, int kind)
         spec.input = INPUT_BLOB;
         spec.blob = 5;
         return msg_put_start(b, 77, &spec);
+    case 21: return msg_put_calm(b, 50);
     default: return msg_put_empty(b, MSG_SENT, 77);
     }
 }
@@ -122,6 +123,7 @@ static enum rc get_any(const struct frame *f)
     enum problem problem;
     const void *p;
     size_t n;
+    unsigned ms;
     bool flag;
     enum rc rc;
     switch (f->type) {
@@ -157,6 +159,11 @@ static enum rc get_any(const struct frame *f)
         rc = msg_get_taken(f, &n, NULL);
         if (rc == RC_OK)
             assert_in_range(n, 1, SESSION_MAX_INPUT);
+        return rc;
+    case MSG_CALM:
+        rc = msg_get_calm(f, &ms, NULL);
+        if (rc == RC_OK)
+            assert_in_range(ms, 0, MSG_MAX_CALM_MS);
         return rc;
     case MSG_ENDED:
     case MSG_DONE:

@@ -10,6 +10,7 @@
 
 #include "common/buf.h"
 #include "common/mem.h"
+#include "controller/worker/msg.h"
 #include "controller/worker/pool_internal.h"
 #include "controller/worker/worker.h"
 #include "tests/unit/sshd_fixture.h"
@@ -281,6 +282,49 @@ static void test_duplex(void **state)
     mem_free(bytes);
 }
 
+/* Hosts that may be kept waiting lose nothing by it, nobody else waits for them, and a worker that
+ * takes a dead one's place is told as well. */
+static void test_calm(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_pool(&b, 1);
+    struct pool_worker *w = &b.pool->workers[0];
+    for (uint64_t job = 1; job <= 2; job++) {
+        start(&b, job, "exec cat", INPUT_DUPLEX, 0);
+        while (b.jobs[job].sent == 0)
+            uv_run(&b.loop, UV_RUN_ONCE);
+    }
+    for (unsigned i = 1; i <= 3; i++) {
+        pool_calm(b.pool, 20);
+        assert_int_equal(w->calm_ms, 20);
+        for (uint64_t job = 1; job <= 2; job++)
+            assert_int_equal(pool_input(b.pool, job, "ping\n", 5, false), RC_OK);
+        while (b.jobs[1].out.len < 10 * i - 5 || b.jobs[2].out.len < 10 * i - 5)
+            uv_run(&b.loop, UV_RUN_ONCE);
+        pool_calm(b.pool, 0);
+        assert_int_equal(w->calm_ms, 0);
+        for (uint64_t job = 1; job <= 2; job++)
+            assert_int_equal(pool_input(b.pool, job, "pong\n", 5, false), RC_OK);
+        while (b.jobs[1].out.len < 10 * i || b.jobs[2].out.len < 10 * i)
+            uv_run(&b.loop, UV_RUN_ONCE);
+    }
+    pool_calm(b.pool, MSG_MAX_CALM_MS);
+    assert_int_equal(kill(w->process.pid, SIGKILL), 0);
+    await_done(&b, 1);
+    await_done(&b, 2);
+    start(&b, 3, "echo again", INPUT_NONE, 0);
+    while (!w->alive || w->calm_ms != MSG_MAX_CALM_MS) {
+        pool_beat(b.pool);
+        pool_calm(b.pool, MSG_MAX_CALM_MS);
+        uv_run(&b.loop, UV_RUN_NOWAIT);
+    }
+    await_ended(&b, 3, 1);
+    assert_string_equal(buf_cstr(&b.jobs[3].out), "again\n");
+    finish(&b, 3);
+    close_pool(&b);
+}
+
 /* One that reads nothing: no more than the bound is on the way, whatever the owner would like. */
 static void test_duplex_unread(void **state)
 {
@@ -386,6 +430,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_five_commands),
         cmocka_unit_test(test_duplex),
+        cmocka_unit_test(test_calm),
         cmocka_unit_test(test_duplex_unread),
         cmocka_unit_test(test_blobs),
     };

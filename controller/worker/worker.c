@@ -23,6 +23,7 @@
 #include "common/log.h"
 #include "common/map.h"
 #include "common/mem.h"
+#include "controller/ssh/curves.h"
 #include "controller/ssh/session.h"
 #include "controller/ssh/ssh_io.h"
 #include "controller/worker/chan.h"
@@ -499,6 +500,8 @@ int worker_main(int fd)
     line_init(&w.line, &w.loop, room_for_sessions(), on_turn_to_begin, &w);
     /* Reads the machine's crypto policy (openssl.cnf), which it would otherwise do too late. */
     OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
+    if (!curves_load())
+        log_debug("worker: Curve25519 is libcrypto's");
     if (!sandbox_enter())
         log_debug("worker: this kernel offers no system call filter");
     worker_said(&w, msg_put_empty(chan_out(&w.chan), MSG_READY, 0));

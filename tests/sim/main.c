@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "controller/ssh/curves.h"
 #include "tests/sim/agent.h"
 #include "tests/sim/files.h"
 #include "tests/sim/listen.h"
@@ -231,6 +232,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "muster-sim: the crypto libraries do not start\n");
         return 1;
     }
+    (void)curves_load(); /* without it each host costs more, and all is as before */
     if (options_parse(&o, argc, argv, &e) != RC_OK) {
         fprintf(stderr, "muster-sim: %s\n", e.msg);
         return 1;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include <sodium.h>
@@ -51,6 +52,30 @@ static void warn_clear(const struct plan *p)
         log_warn("%s%s a password stands there in clear text; muster vault encrypt --name NAME "
                  "seals it",
                  place[0] != '\0' ? place : "the inventory", ":");
+        return;
+    }
+}
+
+static bool is_yes(const struct value *v)
+{
+    static const char *const words[] = {"true", "yes", "on", "1"}; /* of an INI file */
+    for (size_t i = 0; v != NULL && v->type == VALUE_STRING && i < sizeof words / sizeof *words;
+         i++)
+        if (strcasecmp(v->u.string.data, words[i]) == 0)
+            return true;
+    return v != NULL && v->type == VALUE_BOOL && v->u.boolean;
+}
+
+/* Ansible would become root there; we do when the command line says so. */
+static void warn_of_become(const struct plan *p)
+{
+    const struct options *o = p->options;
+    for (size_t i = 0; o->verb == VERB_RUN && o->become == NULL && i < p->selection.count; i++) {
+        const struct inv_host *h = p->selection.hosts[i];
+        if (!is_yes(inventory_host_var(p->inventory, h, "ansible_become")))
+            continue;
+        log_warn("%s has ansible_become, which muster does not act on: --become is for that",
+                 h->name);
         return;
     }
 }
@@ -174,6 +199,8 @@ static enum rc make_targets(struct plan *p, struct err *e)
         o->connect_timeout_ms = target_config_longest_ms(p->config);
     if (rc == RC_OK)
         warn_clear(p);
+    if (rc == RC_OK)
+        warn_of_become(p);
     inventory_set_opener(p->inventory, NULL);
     unseal_free(p->unseal); /* and the vault's key with it */
     p->unseal = NULL;

@@ -96,6 +96,16 @@ class Commands(ThroughCase):
         h = self.one(self.run_kill('--script', script, 'web1', '--', 'a b', "c'd"))
         self.assertEqual((h['stdout'], h['exit_code']), ("a b and c'd\n", 4), h)
 
+    def test_ansible_become_is_said(self):
+        """Who comes from Ansible is told, once, that the inventory alone makes nobody root."""
+        path = self.mark('inventory.yml')
+        with open(path, 'w') as f:
+            f.write('all:\n  children:\n    a: {hosts: {a1: , a2: }, vars: {ansible_become: yes}}\n'
+                    '    b: {hosts: {b1: }, vars: {ansible_become: "no"}}\n    c: {hosts: {c1: }}\n')
+        for args, times in ((['all'], 1), (['a2'], 1), (['b,c'], 0), (['--become', 'all'], 0)):
+            r = self.muster('run', '-i', path, '--dry-run', *args, '--', 'true')
+            self.assertEqual((r.code, r.err.count('has ansible_become')), (0, times), r)
+
     def test_timeout(self):
         """Ended for good, and what it left in other sessions of its own too."""
         command = f'setsid sh -c \'{self.writes("child")} trap "" TERM; exec sleep 1000\' & {self.writes("main")} exec sleep 1000'

@@ -1,6 +1,6 @@
 /* See curves.h. The functions and what they must do: provider-keymgmt(7), provider-signature(7),
- * provider-keyexch(7). They may be called on any thread; OpenSSL sees to it that one key or context
- * is not changed on two.
+ * provider-keyexch(7). They may be called on any thread, for one key or context on one at a time: a
+ * public half is worked out when it is first asked for, which a lock would not be worth.
  *
  * Contexts hold copies of the keys they are given, so that nobody's lifetime hangs on another's.
  */
@@ -520,18 +520,46 @@ static bool machine_chooses(void)
     return chosen || EVP_default_properties_is_fips_enabled(NULL) != 0;
 }
 
+static bool is_default(const OSSL_PROVIDER *p)
+{
+    return p != NULL && strcmp(OSSL_PROVIDER_get0_name(p), "default") == 0;
+}
+
+/* A list of providers in openssl.cnf is a choice as well: FIPS, or one without these curves. */
+static bool default_serves(void)
+{
+    EVP_KEYMGMT *k = EVP_KEYMGMT_fetch(NULL, "X25519", NULL);
+    EVP_KEYEXCH *x = EVP_KEYEXCH_fetch(NULL, "X25519", NULL);
+    EVP_SIGNATURE *s = EVP_SIGNATURE_fetch(NULL, "ED25519", NULL);
+    bool serves = k != NULL && is_default(EVP_KEYMGMT_get0_provider(k)) && x != NULL &&
+                  is_default(EVP_KEYEXCH_get0_provider(x)) && s != NULL &&
+                  is_default(EVP_SIGNATURE_get0_provider(s));
+    EVP_KEYMGMT_free(k);
+    EVP_KEYEXCH_free(x);
+    EVP_SIGNATURE_free(s);
+    return serves && OSSL_PROVIDER_available(NULL, "fips") == 0;
+}
+
 bool curves_load(void)
 {
     OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
-    if (sodium_init() < 0 || machine_chooses())
+    static OSSL_PROVIDER *loaded; /* until the process ends */
+    if (loaded != NULL)
+        return true;
+    if (sodium_init() < 0 || machine_chooses() || !default_serves()) {
+        ERR_clear_error();
         return false;
+    }
     if (last == NULL)
         last = sodium_malloc(sizeof *last);
-    static OSSL_PROVIDER *loaded; /* until the process ends */
     if (OSSL_PROVIDER_add_builtin(NULL, CURVES_PROVIDER, provider_init) == 1)
         loaded = OSSL_PROVIDER_try_load(NULL, CURVES_PROVIDER, 1);
     /* "?": preferred where it serves, and no loss where it does not. */
     bool ok = loaded != NULL && EVP_set_default_properties(NULL, "?" SERVED_AS) == 1;
+    if (!ok && loaded != NULL) {
+        OSSL_PROVIDER_unload(loaded);
+        loaded = NULL;
+    }
     ERR_clear_error();
     return ok;
 }

@@ -8,9 +8,10 @@
  * one do) would bind us to its insides; a provider is an interface that it documents.
  *
  * It serves what libssh asks for, and no more: raw keys in and out, generating, signing and
- * verifying in one go, deriving. Keys are wiped when they are freed. X25519 is RFC 7748's, an
- * all-zero secret refused; Ed25519 is RFC 8032's, and refuses what libsodium does besides: public
- * keys of small order, and an S that is not reduced.
+ * verifying in one go, deriving; one key on one thread at a time. Keys are wiped when they are
+ * freed. X25519 is RFC 7748's, an all-zero secret refused; Ed25519 is RFC 8032's, and refuses what
+ * libsodium does besides: public keys of small order or not in their one form, an R of small order,
+ * and an S that is not reduced.
  */
 #ifndef CONTROLLER_SSH_CURVES_H
 #define CONTROLLER_SSH_CURVES_H
@@ -21,7 +22,8 @@
 
 /* Loads it, for keys that are made from now on; once a process, before other threads and before the
  * sandbox. false: libcrypto goes on with its own. It does so where openssl.cnf says which
- * implementations are to serve (default_properties, fips_mode): the machine's word stands. */
+ * implementations are to serve (default_properties, fips_mode, providers of which `default` is not
+ * the one that has these curves, a FIPS module beside it): the machine's word stands. */
 bool curves_load(void);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -21,6 +22,9 @@
 #include "controller/ssh/curves.h"
 
 enum { KEY = 32, SIGNATURE = 64, MESSAGE_MAX = 300 };
+enum { LOADED = 3, NOT = 4 };
+
+static char *self;
 
 static const char *const OURS = "provider=" CURVES_PROVIDER, *const THEIRS = "provider=default";
 
@@ -85,31 +89,41 @@ static bool derive(EVP_PKEY *mine, EVP_PKEY *peer, const char *who, uint8_t shar
 
 /* ---- who serves ---- */
 
-static void write_config(const char *path, const char *text)
+/* What a process of its own says that has this openssl.cnf. */
+static bool loads_with(const char *config)
 {
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-    assert_int_equal(setenv("OPENSSL_CONF", path, 1), 0);
+    char path[] = "/tmp/test_curves.XXXXXX";
+    char *argv[] = {self, "loads", NULL};
+    int fd = mkstemp(path), status = 0;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, config, strlen(config)), strlen(config));
+    close(fd);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)setenv("OPENSSL_CONF", path, 1);
+        execv(self, argv);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(unlink(path), 0);
+    assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == LOADED || WEXITSTATUS(status) == NOT));
+    return WEXITSTATUS(status) == LOADED;
 }
 
-/* First of all: the process has loaded nothing yet. */
 static void test_the_machines_word(void **state)
 {
     (void)state;
-    char path[] = "/tmp/test_curves.XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
-    write_config(path, "openssl_conf = all\n[all]\nalg_section = chosen\n"
-                       "[chosen]\ndefault_properties = provider!=legacy\n");
-    assert_false(curves_load());
-    write_config(path, "openssl_conf = all\n[all]\nproviders = some\n[some]\ndefault = d\n"
-                       "[d]\nactivate = 1\n");
+    assert_true(loads_with(""));
+    assert_true(loads_with("this is no configuration\n"));
+    assert_true(loads_with("openssl_conf = all\n[all]\nproviders = some\n[some]\ndefault = d\n"
+                           "legacy = d\n[d]\nactivate = 1\n"));
+    assert_false(loads_with("openssl_conf = all\n[all]\nalg_section = chosen\n"
+                            "[chosen]\ndefault_properties = provider!=legacy\n"));
+    assert_false(loads_with("openssl_conf = all\n[all]\nproviders = some\n[some]\nbase = b\n"
+                            "[b]\nactivate = 1\n"));
     assert_true(curves_load());
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(unsetenv("OPENSSL_CONF"), 0);
+    assert_true(curves_load());
 }
 
 static void test_served(void **state)
@@ -399,8 +413,11 @@ static void test_no_memory(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 2) /* see loads_with */
+        return curves_load() ? LOADED : NOT;
+    self = argv[0];
     if (sodium_init() < 0)
         return 1;
     const struct CMUnitTest tests[] = {

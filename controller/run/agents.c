@@ -562,7 +562,7 @@ void agents_beat(struct run *r)
     if (r->plan->agent == NULL)
         return;
     uint64_t now = clock_ms();
-    bool calm = r->plan->agent->calm_ms > 0;
+    bool calm = r->plan->agent->calm_ms > 0 && r->oldest != NULL;
     for (struct attempt *a = r->oldest, *next; a != NULL; a = next) {
         next = a->next;
         calm &= a->host != NULL && a->phase == PHASE_RUN;

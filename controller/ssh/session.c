@@ -445,8 +445,10 @@ void session_tick(struct session *s)
             step = session_check_budget(s, rows[s->state].budget);
         if (step == STEP_END || (step == STEP_WAIT && !more_waits(s, before)))
             break;
-        if (step == STEP_WAIT && !s->broken && --budget == 0)
+        if (step == STEP_WAIT && !s->broken && --budget == 0) {
+            s->env->left_some = true;
             break;
+        }
     }
     s->ready = false;
     if (s->broken && s->state < S_CLOSE && !awaits_owner(s))

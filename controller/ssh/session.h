@@ -219,5 +219,9 @@ void session_env_resume(struct session_env *env);
 
 /* For tests and the worker's end: sessions not yet done. */
 size_t session_env_active(const struct session_env *env);
+/* Whether bytes wait that the next turn should look at at once: a session left some in its socket
+ * since the last call, or there are sessions that go through another, whose bytes pass here twice.
+ */
+bool session_env_hurries(struct session_env *env);
 
 #endif

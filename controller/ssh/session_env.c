@@ -256,6 +256,13 @@ void session_env_resume(struct session_env *env)
     }
 }
 
+bool session_env_hurries(struct session_env *env)
+{
+    bool left_some = env->left_some;
+    env->left_some = false;
+    return left_some || env->bridges > 0;
+}
+
 size_t session_env_active(const struct session_env *env)
 {
     return env->active + env->bridges;

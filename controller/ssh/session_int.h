@@ -53,6 +53,7 @@ struct session_env {
         bool there;
         struct buf bytes;
     } blobs[SESSION_MAX_BLOBS];
+    bool left_some; /* of what waits in a socket: see session_env_hurries */
     bool paused;
     uint64_t paused_ms; /* since when */
     unsigned closing;   /* handles not yet closed */

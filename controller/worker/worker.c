@@ -366,17 +366,21 @@ static enum rc took_pause(struct worker *w, const struct frame *f, struct err *e
     return RC_OK;
 }
 
-/* Right before the loop waits for its sockets: hosts that say a little each are then heard together,
- * and what they said goes to the coordinator in one piece. The coordinator itself is heard at once.
- * Not while the loop has work that is due, nor while it measures itself for those in line. */
+/* Right before the loop waits for its sockets: hosts that say a little each are then heard
+ * together, and what they said goes to the coordinator in one piece. The coordinator itself is
+ * heard at once. Not while the loop has work that is due, nor while it measures itself for those in
+ * line, nor when a host had more to say than one turn takes, or talks through another. */
 static void on_linger(uv_prepare_t *h)
 {
-    const struct worker *w = h->data;
-    struct pollfd p = {.fd = w->chan.fd, .events = POLLIN};
+    struct worker *w = h->data;
+    short events = (short)(POLLIN | (w->chan.blocked ? POLLOUT : 0));
+    struct pollfd p = {.fd = w->chan.fd, .events = events};
     int due = uv_backend_timeout(&w->loop);
     int ms = due >= 0 && due < (int)w->calm_ms ? due : (int)w->calm_ms;
-    if (ms > 0 && w->line.first == NULL)
-        (void)poll(&p, 1, ms);
+    if (session_env_hurries(w->env) || ms == 0 || w->line.first != NULL)
+        return;
+    (void)poll(&p, 1, ms);
+    uv_update_time(&w->loop); /* or the loop would wait all of `due` once more */
 }
 
 static enum rc took_calm(struct worker *w, const struct frame *f, struct err *e)

@@ -607,6 +607,12 @@ void session_env_resume(struct session_env *env)
     update_idle(env);
 }
 
+bool session_env_hurries(struct session_env *env)
+{
+    (void)env;
+    return false;
+}
+
 size_t session_env_active(const struct session_env *env)
 {
     size_t n = 0;

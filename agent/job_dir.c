@@ -302,6 +302,13 @@ void job_started(struct job *j, pid_t pid)
     (void)write_status(j);
 }
 
+void job_dropped(struct job *j, uint64_t out, uint64_t err)
+{
+    j->status.stdout_dropped = out;
+    j->status.stderr_dropped = err;
+    (void)write_status(j);
+}
+
 void job_ended(struct job *j)
 {
     j->status.state = JOB_ENDED;

@@ -59,6 +59,8 @@ void job_remove(struct job *j); /* and the files go */
  * the command of a lost job cannot be found. */
 bool job_begin(struct job *j);
 void job_started(struct job *j, pid_t pid);
+/* Bytes are not kept any more: whoever looks while the command runs is told, too. Best effort. */
+void job_dropped(struct job *j, uint64_t out, uint64_t err);
 void job_ended(struct job *j);
 /* Told to stop: takes all orders that wait; the least grace of them. */
 bool job_order(struct job *j, uint64_t *grace_ms);

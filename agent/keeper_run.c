@@ -277,16 +277,20 @@ static void keep(struct keeper_stream *s, const struct job *j, const uint8_t *p,
 static void on_stream(struct keeping *k, struct keeper_stream *s)
 {
     static uint8_t scratch[SCRATCH];
+    struct job *j = k->spec->job;
+    bool whole = s->dropped == 0;
     for (unsigned i = 0; i < READS; i++) {
         ssize_t n = read(s->fd, scratch, sizeof scratch);
         if (n > 0) {
-            keep(s, k->spec->job, scratch, (size_t)n);
+            keep(s, j, scratch, (size_t)n);
             continue;
         }
         if (n == 0 || (errno != EAGAIN && errno != EINTR))
             close_one(&s->fd);
         break;
     }
+    if (j != NULL && whole && s->dropped > 0)
+        job_dropped(j, k->out.dropped, k->err.dropped);
     if (k->phase == KEEPING_DRAINING && streams_ended(k))
         settled(k);
 }

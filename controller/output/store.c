@@ -208,7 +208,8 @@ void store_skip(struct store *s, uint32_t target, bool is_stderr, uint64_t n)
     mem_free(st->hash);
     st->hash = NULL;
     st->unhashed = true;
-    st->received += n;
+    uint64_t room = st->received < STORE_MOST ? STORE_MOST - st->received : 0;
+    st->received += n < room ? n : room;
     st->dropping = true;
     st->skipped = true;
 }

@@ -18,6 +18,8 @@ enum {
     MESSAGES_MOST = 3, /* causes with more different messages than this are one row */
 };
 
+#define IN_PART "only the beginning of the output was kept: "
+
 /* group.note: how many different messages the row stands for. */
 
 /* What the row says after the cause: last words of the host, or ours. */
@@ -296,7 +298,20 @@ static bool goes_on(const struct output *o)
     return false;
 }
 
-static void still_running(struct output *o)
+static bool may_still_run(const struct output *o, uint32_t target)
+{
+    return o->hosts[target].may_still_run;
+}
+
+static bool kept_in_part(const struct output *o, uint32_t target)
+{
+    return store_size(o->store, target, false).skipped ||
+           store_size(o->store, target, true).skipped;
+}
+
+/* A line that names all hosts of which it is true, if there are any. */
+static void say_which(struct output *o, const char *what,
+                      bool (*is)(const struct output *o, uint32_t target))
 {
     static const uint8_t key[STORE_KEY];
     struct groups gs;
@@ -304,10 +319,10 @@ static void still_running(struct output *o)
     if (groups_init(&gs, 1, o->run.host_count) != RC_OK)
         return;
     for (uint32_t i = 0; i < o->run.host_count; i++)
-        if (o->hosts[i].done && o->hosts[i].may_still_run)
+        if (o->hosts[i].done && is(o, i))
             g = groups_add(&gs, key, i);
     if (g != NULL) {
-        text_puts(&o->err, "may still run on: ");
+        text_puts(&o->err, what);
         phrase_hosts(o, &gs, g, 1, o->opts.verbose > 0 ? 0 : 1000, &o->err);
         text_puts(&o->err, "\n");
     }
@@ -341,14 +356,17 @@ void summary_render(struct output *o, const struct output_end *end)
     bool all_ok =
         o->done_count == o->counts[STATUS_OK] && end->stopped == PROBLEM_NONE && !end->interrupted;
     char n[NUM_TEXT];
-    if (all_ok && o->opts.quiet)
+    if (all_ok && o->opts.quiet) {
+        say_which(o, IN_PART, kept_in_part);
         return;
+    }
     bool blocks = o->opts.mode == OUTPUT_GROUP || o->opts.mode == OUTPUT_TABLE;
     if (blocks && o->out.written > 0)
         text_puts(&o->err, "\n");
     table(o);
     why_stopped(o, end);
-    still_running(o);
+    say_which(o, "may still run on: ", may_still_run);
+    say_which(o, IN_PART, kept_in_part);
     if (!o->opts.quiet)
         hints_render(o);
     if (filter_gave_up(o->filter) > 0)

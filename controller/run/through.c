@@ -226,9 +226,9 @@ static void on_room(void *user, uint32_t target, struct run_host *h, uint64_t id
 static void read_dropped(struct attempt *a, const struct wire_map *m)
 {
     uint64_t n = 0;
-    if (wire_u64(m, "stdout_dropped", INT64_MAX, &n) == RC_OK)
+    if (wire_u64(m, "stdout_dropped", UINT64_MAX, &n) == RC_OK)
         shown_missing(a, false, n);
-    if (wire_u64(m, "stderr_dropped", INT64_MAX, &n) == RC_OK)
+    if (wire_u64(m, "stderr_dropped", UINT64_MAX, &n) == RC_OK)
         shown_missing(a, true, n);
 }
 

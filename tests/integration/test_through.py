@@ -254,6 +254,14 @@ class Commands(ThroughCase):
                          ('ok', 17000005, True, 5, False), {k: v for k, v in h.items() if not k.startswith('stdout')})
         r = self.muster('show', '-o', 'group', 'last')
         self.assertIn('more not kept', r.out)
+        run = self.detach(f'head -c 17000000 /dev/zero; {self.writes("job")} while [ ! -e {self.mark("go")} ]; do sleep 0.1; done', 'web1')
+        self.pid('job')
+        for args in (['-o', 'stream'], ['-o', 'csv'], ['-q', '-o', 'stream']):
+            r = self.muster('attach', '--no-follow', *args, run)
+            self.assertIn('only the beginning of the output was kept: web1\n', r.err)
+        with open(self.mark('go'), 'w'):
+            pass
+        self.assertTrue(self.one(self.attach(run))['stdout_truncated'])
 
     def test_attach_twice_at_once(self):
         run = self.detach(f'{self.writes("job")} while [ ! -e {self.mark("go")} ]; do sleep 0.1; done; echo end', 'web1')

@@ -305,9 +305,39 @@ static void an_empty_run_is_a_document_too(void **state)
     fix_fini(&f);
 }
 
+/* A host says how much it did not keep: whatever it says, the document can be read, and nobody
+ * takes the beginning for the whole. */
+static void test_a_host_that_kept_little(void **state)
+{
+    (void)state;
+    static const uint64_t counts[] = {1, INT64_MAX, UINT64_MAX};
+    for (size_t i = 0; i < 3; i++) {
+        struct fix f;
+        fix_init(&f, 1, "n", 1);
+        f.opts.mode = OUTPUT_JSON;
+        fix_open(&f);
+        fix_data(&f, 0, "head");
+        output_skipped(f.o, 0, false, counts[i]);
+        output_skipped(f.o, 0, false, counts[i]);
+        fix_done(&f, 0, PROBLEM_NONE, 0);
+        fix_finish(&f);
+        json_t *doc = json_loads(f.out.data, 0, NULL);
+        assert_non_null(doc);
+        json_t *host = json_array_get(json_object_get(doc, "results"), 0);
+        json_int_t bytes = json_integer_value(json_object_get(host, "stdout_bytes"));
+        assert_true(bytes == (i == 0 ? 6 : ((json_int_t)1 << 53) - 1));
+        assert_true(json_is_true(json_object_get(host, "stdout_truncated")));
+        assert_non_null(
+            strstr(f.err.data, "only the beginning of the output was kept: n1\n"));
+        json_decref(doc);
+        fix_fini(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_host_that_kept_little),
         cmocka_unit_test(json_is_valid_and_exact),
         cmocka_unit_test(ndjson_says_each_end_at_once),
         cmocka_unit_test(the_record_gets_the_same_object),

@@ -69,7 +69,7 @@ static void work_out_ed25519(struct curve_key *k)
 {
     uint8_t both[crypto_sign_SECRETKEYBYTES];
     pthread_mutex_lock(&last_lock);
-    if (last_is_set && sodium_memcmp(last->seed, k->secret, KEY) == 0) {
+    if (last != NULL && last_is_set && sodium_memcmp(last->seed, k->secret, KEY) == 0) {
         memcpy(k->public, last->public, KEY);
     } else {
         (void)crypto_sign_seed_keypair(k->public, both, k->secret); /* always 0 */

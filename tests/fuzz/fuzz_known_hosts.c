@@ -27,7 +27,8 @@ static void ask_line(const struct hostkeys *hk, const char *text, size_t len, st
                                  &quick))
             must(quick.verdict == a.verdict);
     }
-    if (parts.marker != LINE_PLAIN || parts.hashed ||
+    /* One that is good until some time may have expired. */
+    if (parts.marker != LINE_PLAIN || parts.hashed || parts.until != 0 ||
         !line_list_is_plain(parts.hosts, parts.hosts_len))
         return;
     char name[HOSTKEYS_MAX_NAME + 1];

@@ -182,12 +182,14 @@ class Become(unittest.TestCase):
                                                         become={'user': 'root', 'password': True})) +
                         ap.frame(ap.INPUT, 1, b'\1' + secret))
                 a.send(data[:len(data) - later])
-                while len(ours := self.agents()) < 2:
+                while len(self.agents()) < 2:
                     select.select([], [], [], 0.02)
                 a.send(data[len(data) - later:])
                 while (f := a.read_frame()).type != ap.DATA:
                     self.assertNotEqual(f.type, ap.END, f)
+                ours = self.agents()  # without what was between fork and exec before
                 self.assertIn(a.pid, ours)
+                self.assertGreater(len(ours), 1, 'the keeper as well')
                 for pid in ours:
                     found = [m for m in self.memory(pid) if secret[:-3] in m]
                     self.assertEqual(len(found), 0, 'the agent' if pid == a.pid else 'its keeper')

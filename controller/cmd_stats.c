@@ -140,7 +140,8 @@ static uint64_t bound(const struct options *o)
     return o->timeout_ms > 0 ? o->timeout_ms + pause : 0;
 }
 
-/* How long a sample may wait for others, twice: a fortieth of an interval is not seen by anybody. */
+/* How long a sample may wait for others, twice: a fortieth of an interval is not seen by anybody.
+ */
 static unsigned calm(const struct options *o)
 {
     uint64_t ms = o->stats.interval_ms / 40;

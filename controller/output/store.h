@@ -15,7 +15,7 @@
 #include "common/err.h"
 #include "controller/output/output.h"
 
-enum { STORE_KEY = 32 }; /* bytes of a content hash */
+enum { STORE_KEY = 32 };                     /* bytes of a content hash */
 #define STORE_MOST (((uint64_t)1 << 53) - 1) /* a count that is larger is cut: JSON has no more */
 
 struct store;

@@ -51,7 +51,7 @@ struct run_agent {
     const char *become; /* as this user: what is asked goes to an agent of theirs; NULL: to ours */
     bool commands;      /* what it does are commands: shown and recorded as such */
     bool only_looks;    /* and of those, none that a retry could repeat */
-    bool endless; /* only Ctrl-C ends it: that is no interruption of hosts that did `enough` */
+    bool endless;     /* only Ctrl-C ends it: that is no interruption of hosts that did `enough` */
     unsigned calm_ms; /* once all that run are ready, a reply may wait so long (twice) */
     void *user;
     /* Once, before the first host: where results and words for people go, until report has

@@ -32,7 +32,7 @@ struct worker {
     struct buf input;   /* a blob for the commands, while its parts come */
     unsigned input_of;  /* which */
     size_t input_total; /* of all that are complete */
-    unsigned calm_ms; /* what hosts say may wait so long: see linger in worker.c */
+    unsigned calm_ms;   /* what hosts say may wait so long: see linger in worker.c */
     uv_prepare_t linger;
     bool peer_paused;
     bool queue_paused;

@@ -327,8 +327,7 @@ static void test_a_host_that_kept_little(void **state)
         json_int_t bytes = json_integer_value(json_object_get(host, "stdout_bytes"));
         assert_true(bytes == (i == 0 ? 6 : ((json_int_t)1 << 53) - 1));
         assert_true(json_is_true(json_object_get(host, "stdout_truncated")));
-        assert_non_null(
-            strstr(f.err.data, "only the beginning of the output was kept: n1\n"));
+        assert_non_null(strstr(f.err.data, "only the beginning of the output was kept: n1\n"));
         json_decref(doc);
         fix_fini(&f);
     }

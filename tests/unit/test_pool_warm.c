@@ -428,10 +428,8 @@ int main(int argc, char **argv)
     if (argc > 1) /* one test by name */
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_five_commands),
-        cmocka_unit_test(test_duplex),
-        cmocka_unit_test(test_calm),
-        cmocka_unit_test(test_duplex_unread),
+        cmocka_unit_test(test_five_commands), cmocka_unit_test(test_duplex),
+        cmocka_unit_test(test_calm),          cmocka_unit_test(test_duplex_unread),
         cmocka_unit_test(test_blobs),
     };
     return cmocka_run_group_tests_name("pool_warm", tests, group_setup, group_teardown);

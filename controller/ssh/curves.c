@@ -44,11 +44,6 @@ struct curve_key {
         0, NULL                                                                                    \
     }
 
-static void *zalloc(size_t n)
-{
-    return mem_calloc(1, n);
-}
-
 static void wipe_free(void *p, size_t n)
 {
     if (p != NULL)
@@ -97,7 +92,7 @@ static const uint8_t *public_of(struct curve_key *k)
 
 static struct curve_key *key_new(enum curve curve)
 {
-    struct curve_key *k = zalloc(sizeof *k);
+    struct curve_key *k = mem_calloc(1, sizeof *k);
     if (k != NULL)
         k->curve = curve;
     return k;
@@ -314,7 +309,7 @@ struct signing {
 static void *signing_new(void *provider, const char *properties)
 {
     (void)provider, (void)properties;
-    return zalloc(sizeof(struct signing));
+    return mem_calloc(1, sizeof(struct signing));
 }
 
 static void signing_free(void *context)
@@ -324,10 +319,7 @@ static void signing_free(void *context)
 
 static void *signing_dup(void *context)
 {
-    struct signing *s = zalloc(sizeof *s);
-    if (s != NULL)
-        *s = *(const struct signing *)context;
-    return s;
+    return mem_memdup(context, sizeof(struct signing));
 }
 
 /* key NULL: once more, with the one from before. */
@@ -405,7 +397,7 @@ struct exchange {
 static void *exchange_new(void *provider)
 {
     (void)provider;
-    return zalloc(sizeof(struct exchange));
+    return mem_calloc(1, sizeof(struct exchange));
 }
 
 static void exchange_free(void *context)
@@ -415,10 +407,7 @@ static void exchange_free(void *context)
 
 static void *exchange_dup(void *context)
 {
-    struct exchange *x = zalloc(sizeof *x);
-    if (x != NULL)
-        *x = *(const struct exchange *)context;
-    return x;
+    return mem_memdup(context, sizeof(struct exchange));
 }
 
 static int exchange_begin(void *context, void *key, const OSSL_PARAM params[])

@@ -269,14 +269,30 @@ static void type_secret(struct become *b, int tty)
         failed(b, "become-failed");
 }
 
+/* A prompt that gets no answer: the terminal's end of file, which waits there until it is read. A
+ * signal alone is lost between sudo's prompt and its read; sudo would then be killed, and its log
+ * would not tell of the attempt. Only now the terminal has such a character: in a password it is
+ * one like any other. */
+static void no_answer(struct become *b, int tty, const char *problem)
+{
+    static const char eof = 'D' & 0x1f;
+    struct termios t;
+    if (tcgetattr(tty, &t) == 0) {
+        t.c_cc[VEOF] = (cc_t)eof;
+        if (tcsetattr(tty, TCSANOW, &t) == 0)
+            (void)!write(tty, &eof, 1);
+    }
+    failed(b, problem);
+}
+
 void become_answer(struct become *b, int tty)
 {
     if (b->state == BECOME_RUNNING || b->state == BECOME_FAILED)
         return;
     if (b->prompts > 1)
-        failed(b, "become-wrong-password");
+        no_answer(b, tty, "become-wrong-password");
     else if (b->prompts == 1 && !b->may_answer)
-        failed(b, "become-password-needed");
+        no_answer(b, tty, "become-password-needed");
     else if (b->prompts == 1 && b->state == BECOME_WAITING)
         b->state = BECOME_ASKED;
     if (b->state == BECOME_ASKED && b->have_secret)

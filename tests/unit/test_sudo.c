@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,7 @@ static void open_play(struct play *p, const char *shell, bool password, bool ech
     assert_true(p->slave >= 0 && tcgetattr(p->slave, &t) == 0);
     if (!echo)
         t.c_lflag &= ~(tcflag_t)ECHO;
+    t.c_cc[VEOF] = _POSIX_VDISABLE; /* as the keeper makes it */
     tcsetattr(p->slave, TCSANOW, &t);
     read_request(&p->r, shell, password);
     assert_int_equal(become_init(&p->b, &p->r, env, NULL), RC_OK);
@@ -106,6 +108,15 @@ static void hears(struct play *p, const char *line)
     assert_memory_equal(text, line, strlen(line));
 }
 
+/* Who reads at the prompt, now or later, reads the end: no signal is needed for it. */
+static void hears_the_end(struct play *p)
+{
+    char c;
+    struct pollfd w = {.fd = p->slave, .events = POLLIN};
+    assert_int_equal(poll(&w, 1, 0), 1);
+    assert_int_equal(read(p->slave, &c, 1), 0);
+}
+
 static void test_answered(void **state)
 {
     (void)state;
@@ -123,6 +134,7 @@ static void test_answered(void **state)
     says(&p, "\nSorry, try again.\n[sudo: ", "] Password: ");
     assert_int_equal(p.b.state, BECOME_FAILED);
     assert_string_equal(p.b.problem, "become-wrong-password");
+    hears_the_end(&p);
     close_play(&p);
 }
 
@@ -133,6 +145,7 @@ static void test_not_answered(void **state)
     open_play(&p, "true", false, false);
     says(&p, "[", "] ");
     assert_string_equal(p.b.problem, "become-password-needed");
+    hears_the_end(&p);
     close_play(&p);
     open_play(&p, "true", true, true); /* a terminal that shows what is typed */
     become_secret(&p.b, "sesame", 6);

@@ -7,8 +7,8 @@
 enum { ZONE_LEAST = 1024, ZONE_MOST = 32 * 1024 }; /* bytes that msgpack-c allocates at once */
 
 struct key_ref {
-    uint32_t at;
-    uint32_t len;
+    uint32_t at, len;
+    uint16_t ends; /* its first and last byte: they tell most keys apart */
 };
 
 struct level {
@@ -112,10 +112,12 @@ static bool take_head(struct walk *w, struct head *h)
 static enum rc note_key(struct walk *w, struct level *l, uint32_t len)
 {
     struct key_ref *keys = w->keys[w->depth - 1];
+    const uint8_t *p = w->p + w->at;
+    uint16_t ends = len > 0 ? (uint16_t)(p[0] << 8 | p[len - 1]) : 0;
     for (uint32_t i = 0; i < l->n_keys; i++)
-        if (keys[i].len == len && memcmp(w->p + keys[i].at, w->p + w->at, len) == 0)
+        if (keys[i].ends == ends && keys[i].len == len && memcmp(w->p + keys[i].at, p, len) == 0)
             return bad(w, "the same key twice in a map");
-    keys[l->n_keys++] = (struct key_ref){(uint32_t)w->at, len};
+    keys[l->n_keys++] = (struct key_ref){(uint32_t)w->at, len, ends};
     return RC_OK;
 }
 
@@ -227,7 +229,7 @@ static const msgpack_object *member(const struct wire_map *m, const char *key)
     const msgpack_object_map *map = &m->root.via.map;
     for (uint32_t i = 0; i < map->size; i++) {
         const msgpack_object_str *k = &map->ptr[i].key.via.str;
-        if (k->size == len && memcmp(k->ptr, key, len) == 0)
+        if (k->size == len && (len == 0 || k->ptr[0] == *key) && memcmp(k->ptr, key, len) == 0)
             return map->ptr[i].val.type == MSGPACK_OBJECT_NIL ? NULL : &map->ptr[i].val;
     }
     return NULL;

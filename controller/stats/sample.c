@@ -8,7 +8,13 @@
 #include "controller/output/text.h"
 #include "proto/wire.h"
 
-enum { HZ_MAX = 1000000, PAGE_MAX = 1 << 24, COLUMNS_MOST = 64, LEFT_OUT_MOST = 1 << 30 };
+enum {
+    HZ_MAX = 1000000,
+    PAGE_MAX = 1 << 24,
+    COLUMNS_MOST = 64,
+    LEFT_OUT_MOST = 1 << 30,
+    PATH_PARTS = 4, /* of a figure's path */
+};
 
 static const char *const status_names[SECTION_STATUS_COUNT] = {
     [SECTION_ABSENT] = "",
@@ -33,17 +39,40 @@ struct decode {
     uint32_t row;  /* as the host numbers them */
     uint32_t kept; /* where it goes */
     bool full;     /* no room for a text: the row is left out */
+    uint32_t hints[PATH_PARTS];
     struct err *e;
 };
 
-static const msgpack_object *find(const msgpack_object_map *map, const char *name, size_t len)
+/* Is that the key of a path up to its end or its next dot? */
+static inline bool leads(const msgpack_object_str *key, const char *path)
 {
-    for (uint32_t i = 0; i < map->size; i++) {
-        const msgpack_object_str *k = &map->ptr[i].key.via.str;
-        if (k->size == len && (len == 0 || k->ptr[0] == name[0]) && memcmp(k->ptr, name, len) == 0)
-            return map->ptr[i].val.type == MSGPACK_OBJECT_NIL ? NULL : &map->ptr[i].val;
+    for (uint32_t i = 0; i < key->size; i++)
+        if (path[i] != key->ptr[i] || path[i] == '\0' || path[i] == '.')
+            return false;
+    return path[key->size] == '\0' || path[key->size] == '.';
+}
+
+/* The first member of a path. Hosts write members in the order in which figures stand: *hint is
+ * where the last one was found, and it is the next one nearly always. */
+static const msgpack_object_kv *find(const msgpack_object_map *map, const char *path,
+                                     uint32_t *hint)
+{
+    for (uint32_t tries = 0, i = *hint; tries < map->size; tries++, i++) {
+        i = i < map->size ? i : 0;
+        if (!leads(&map->ptr[i].key.via.str, path))
+            continue;
+        *hint = i + (path[map->ptr[i].key.via.str.size] == '\0');
+        return &map->ptr[i];
     }
     return NULL;
+}
+
+/* What a map has of this name, without dots in it; NULL: nothing, or nil. */
+static const msgpack_object *member(const msgpack_object_map *map, const char *name)
+{
+    uint32_t hint = 0;
+    const msgpack_object_kv *kv = find(map, name, &hint);
+    return kv == NULL || kv->val.type == MSGPACK_OBJECT_NIL ? NULL : &kv->val;
 }
 
 static enum rc bad(const struct decode *d, const char *name, const char *what)
@@ -160,21 +189,22 @@ static enum rc take_value(struct decode *d, enum figure f, const msgpack_object 
 static enum rc take_path(struct decode *d, enum figure f, const msgpack_object_map *data)
 {
     const char *path = figure_defs[f].wire;
-    for (;;) {
-        size_t n = strcspn(path, ".");
-        const msgpack_object *o = find(data, path, n);
-        if (path[n] == '\0') {
-            if (o == NULL && strncmp(figure_defs[f].wire, "by_status.", 10) == 0)
-                sample_cell(d->s, f, d->kept, CELL_U64)->u64 = 0;
-            return take_value(d, f, o);
-        }
-        if (o == NULL)
+    for (unsigned depth = 0; depth < PATH_PARTS; depth++) {
+        const msgpack_object_kv *kv = find(data, path, &d->hints[depth]);
+        bool nothing = kv == NULL || kv->val.type == MSGPACK_OBJECT_NIL;
+        size_t n = kv != NULL ? kv->key.via.str.size : strcspn(path, ".");
+        if (path[n] == '\0' && nothing && strncmp(figure_defs[f].wire, "by_status.", 10) == 0)
+            sample_cell(d->s, f, d->kept, CELL_U64)->u64 = 0;
+        if (nothing)
             return RC_OK;
-        if (o->type != MSGPACK_OBJECT_MAP)
+        if (path[n] == '\0')
+            return take_value(d, f, &kv->val);
+        if (kv->val.type != MSGPACK_OBJECT_MAP)
             return bad(d, figure_defs[f].wire, "has no map around it");
-        data = &o->via.map;
+        data = &kv->val.via.map;
         path += n + 1;
     }
+    return RC_OK;
 }
 
 static enum rc new_table(struct decode *d, uint32_t rows)
@@ -183,10 +213,12 @@ static enum rc new_table(struct decode *d, uint32_t rows)
     const struct kind_def *def = &kind_defs[d->kind];
     if (rows == 0)
         return RC_OK;
-    t->cells = mem_calloc((size_t)rows * def->count, sizeof *t->cells + 1);
+    size_t values = (size_t)rows * def->count;
+    t->cells = mem_alloc(values * (sizeof *t->cells + 1));
     if (t->cells == NULL)
         return err_nomem(d->e);
-    t->types = (uint8_t *)(t->cells + (size_t)rows * def->count);
+    t->types = (uint8_t *)(t->cells + values);
+    memset(t->types, CELL_NONE, values);
     t->room = rows;
     return RC_OK;
 }
@@ -241,34 +273,35 @@ static void settle_row(struct decode *d, size_t texts_before)
     d->full = false;
 }
 
-/* The first character decides nearly always: this is asked for each column and each figure. */
-static bool is_text(const msgpack_object_str *s, const char *text)
+/* The figure of a column; FIGURE_COUNT: none that we know. Columns come in the order of figures. */
+static enum figure column_figure(const struct kind_def *def, const msgpack_object_str *name,
+                                 uint32_t *hint)
 {
-    return s->size > 0 && s->ptr[0] == text[0] && strlen(text) == s->size &&
-           memcmp(text, s->ptr, s->size) == 0;
+    for (uint32_t tries = 0; tries < def->count; tries++, (*hint)++) {
+        *hint = *hint < def->count ? *hint : 0;
+        const char *wire = figure_defs[def->first + *hint].wire;
+        if (wire != NULL && leads(name, wire) && wire[name->size] == '\0')
+            return (enum figure)(def->first + (*hint)++);
+    }
+    return FIGURE_COUNT;
 }
 
 static enum rc read_columns(struct decode *d, const msgpack_object *cols,
                             enum figure columns[COLUMNS_MOST], uint32_t *count)
 {
     const struct kind_def *def = &kind_defs[d->kind];
+    uint32_t hint = 0;
     if (cols == NULL || cols->type != MSGPACK_OBJECT_ARRAY || cols->via.array.size > COLUMNS_MOST)
         return bad(d, "cols", "is not a list of at most 64 names");
     *count = cols->via.array.size;
     for (uint32_t i = 0; i < *count; i++) {
         const msgpack_object *o = &cols->via.array.ptr[i];
-        columns[i] = FIGURE_COUNT;
         if (o->type != MSGPACK_OBJECT_STR)
             return bad(d, "cols", "holds something that is not a name");
-        for (uint32_t f = def->first; f < (uint32_t)def->first + def->count; f++) {
-            const char *wire = figure_defs[f].wire;
-            if (wire == NULL || !is_text(&o->via.str, wire))
-                continue;
-            for (uint32_t j = 0; j < i; j++)
-                if (columns[j] == f)
-                    return bad(d, "cols", "names a column twice");
-            columns[i] = (enum figure)f;
-        }
+        columns[i] = column_figure(def, &o->via.str, &hint);
+        for (uint32_t j = 0; columns[i] != FIGURE_COUNT && j < i; j++)
+            if (columns[j] == columns[i])
+                return bad(d, "cols", "names a column twice");
     }
     return RC_OK;
 }
@@ -290,13 +323,13 @@ static enum rc take_rows(struct decode *d, const msgpack_object_map *table)
     enum figure columns[COLUMNS_MOST];
     uint32_t count = 0, most = kind_defs[d->kind].most;
     struct sample_table *t = &d->s->tables[d->kind];
-    const msgpack_object *rows = find(table, "rows", 4);
-    enum rc rc = read_columns(d, find(table, "cols", 4), columns, &count);
+    const msgpack_object *rows = member(table, "rows");
+    enum rc rc = read_columns(d, member(table, "cols"), columns, &count);
     if (rc != RC_OK)
         return rc;
     if (rows == NULL || rows->type != MSGPACK_OBJECT_ARRAY)
         return bad(d, "rows", "is not a list");
-    const msgpack_object *more = find(table, "more", 4);
+    const msgpack_object *more = member(table, "more");
     if (more != NULL && more->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
         return bad(d, "more", "is not a count");
     uint32_t sent = rows->via.array.size;
@@ -346,7 +379,7 @@ static enum rc take_pairs(struct decode *d, const msgpack_object_map *map)
 static enum rc take_table(struct decode *d, enum figure_kind kind, const msgpack_object_map *data)
 {
     const char *name = kind_defs[kind].table;
-    const msgpack_object *o = find(data, name, strlen(name));
+    const msgpack_object *o = member(data, name);
     d->kind = kind;
     d->row = d->kept = 0;
     d->full = false;
@@ -355,7 +388,7 @@ static enum rc take_table(struct decode *d, enum figure_kind kind, const msgpack
     if (o->type != MSGPACK_OBJECT_MAP)
         return bad(d, name, "is not a table");
     bool pairs =
-        (kind == KIND_MEMINFO || kind == KIND_VMSTAT) && find(&o->via.map, "cols", 4) == NULL;
+        (kind == KIND_MEMINFO || kind == KIND_VMSTAT) && member(&o->via.map, "cols") == NULL;
     return pairs ? take_pairs(d, &o->via.map) : take_rows(d, &o->via.map);
 }
 
@@ -366,6 +399,7 @@ static enum rc take_data(struct decode *d, uint32_t kinds, const msgpack_object_
     d->kind = KIND_HOST;
     d->row = d->kept = 0;
     d->full = false;
+    memset(d->hints, 0, sizeof d->hints);
     for (int f = host->first; rc == RC_OK && f < host->first + host->count; f++)
         if (figure_defs[f].section == d->section && figure_defs[f].wire != NULL)
             rc = take_path(d, (enum figure)f, data);

@@ -82,6 +82,14 @@ enum phase state_phase(const struct remote *r)
     return rows[r->state].phase;
 }
 
+/* In whole seconds, as all others: whoever looks after a thousand of us does it once a second. */
+static uint64_t next_ping(const struct remote *r)
+{
+    enum { TOGETHER_MS = 1000 };
+    uint64_t at = r->now + r->spec.ping_ms;
+    return r->spec.ping_ms >= 5 * TOGETHER_MS ? at - at % TOGETHER_MS : at;
+}
+
 void state_enter(struct remote *r, enum remote_state to)
 {
     must((rows[r->state].to & TO(to)) != 0);
@@ -92,7 +100,7 @@ void state_enter(struct remote *r, enum remote_state to)
     if (to == S_READY) {
         buf_fini(&r->out);
         r->ready_at = r->heard = r->now;
-        r->ping_at = r->now + r->spec.ping_ms;
+        r->ping_at = next_ping(r);
     }
 }
 
@@ -472,7 +480,7 @@ static void ready_tick(struct remote *r)
     }
     if (r->now < r->ping_at)
         return;
-    r->ping_at = r->now + r->spec.ping_ms;
+    r->ping_at = next_ping(r);
     if (ping_send(r) != RC_OK)
         state_nomem(r);
 }

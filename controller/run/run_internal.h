@@ -142,6 +142,8 @@ struct run {
     uint64_t started_ms;
     uint64_t flushed_ms;     /* when the record was handed on last */
     bool out_full, err_full; /* a writer's queue is long */
+    uint64_t agents_wake_ms; /* no machine of a host is due before; 0: look at all of them */
+    bool agents_calm;        /* each host has its agent, and nobody is on the way to one */
     bool stalled;            /* whoever takes our output holds us up: hosts are paused */
     bool reader_gone;
     bool out_lost;       /* results could not be written, which was said */

@@ -5,8 +5,7 @@
  * Decides nothing: what an end means is the machine's, or the plan's (run_host_finish), or the
  * connection's, in this order. Loop thread only. See run_internal.h.
  */
-#include "controller/run/root.h"
-#include "controller/run/run_internal.h"
+#include "controller/run/agents_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,53 +22,6 @@ enum {
      * is noticed by TCP. So this bounds the whole of it: 256 KiB at a kilobyte a second. */
     UPLOAD_STALL_MS = 4 * 60 * 1000,
 };
-
-/* One attempt's conversation: lives from the start of its job to the end of it. */
-struct run_host {
-    struct attempt *a;
-    struct remote *remote;
-    struct root *root;       /* with plan->agent->become: who is asked, through remote */
-    const char *root_digest; /* of the file for root, or NULL; the run's */
-    struct buf queue;        /* for the agent, not yet with the worker */
-    bool duplex;             /* the present command reads what we send */
-    bool running;            /* a command runs, or was ordered; false: the job is idle */
-    bool started;            /* the worker has the job */
-    bool sent;               /* its first command has gone out: the machine's clocks run */
-    bool over;               /* closed or failed was heard: the job is to end */
-    bool ends_input;         /* once the queue is empty */
-    bool asked;              /* a request was made */
-    bool ended;              /* a command has ended, and the connection was still there */
-    bool judged;             /* verdict is the outcome, whatever becomes of the connection */
-    struct outcome verdict;
-    struct session_command first; /* what remote_start ordered; the text is ours */
-};
-
-static struct run *run_of(const struct run_host *h)
-{
-    return h->a->run;
-}
-
-static const struct run_agent *agent_of(const struct run_host *h)
-{
-    return run_of(h)->plan->agent;
-}
-
-/* ---- when a machine is due ---- */
-
-/* Whatever called a machine says so: no beat looks at any before run->wake_ms. That of root's own
- * machines is not kept: runs with them look at all, each time. */
-static void noted(struct run_host *h)
-{
-    uint64_t at = h->root != NULL ? 0 : h->sent ? remote_wake_at(h->remote) : UINT64_MAX;
-    struct run *r = run_of(h);
-    r->agents_wake_ms = at < r->agents_wake_ms ? at : r->agents_wake_ms;
-}
-
-/* One came, went, or is ready now. */
-static void look_at_all(struct run *r)
-{
-    r->agents_wake_ms = 0;
-}
 
 /* ---- what the machine wants ---- */
 
@@ -168,7 +120,7 @@ static void plan_ready(void *user, const struct remote_hello *hello)
 {
     struct run_host *h = user;
     h->a->phase = PHASE_RUN;
-    look_at_all(run_of(h));
+    agents_look_at_all(run_of(h));
     agent_of(h)->ready(agent_of(h)->user, h->a->target, h, hello);
 }
 
@@ -223,7 +175,7 @@ static void root_over(void *user, const struct outcome *why)
     if (why != NULL)
         judge(h, why);
     remote_close(h->remote, clock_ms());
-    noted(h);
+    agents_noted(h);
 }
 
 static const struct root_ops root_ops = {.ready = plan_ready,
@@ -251,7 +203,7 @@ static void root_go(struct attempt *a, const struct outcome *refused)
     else if (root_start(&h->root, a, h->remote, h->root_digest, &root_ops, h, &why) != RC_OK &&
              why.problem != PROBLEM_NONE)
         root_over(h, &why);
-    noted(h);
+    agents_noted(h);
 }
 
 /* The login's own agent is there. One that died and came again does not ask sudo a second time. */
@@ -355,41 +307,41 @@ enum rc run_host_request(struct run_host *h, const void *map, size_t n, uint64_t
 {
     enum rc rc = remote_request(asked_of(h), clock_ms(), map, n, id);
     h->asked |= rc == RC_OK;
-    noted(h);
+    agents_noted(h);
     return rc;
 }
 
 void run_host_bound(struct run_host *h, uint64_t id, uint64_t within_ms)
 {
     remote_bound(asked_of(h), clock_ms(), id, within_ms);
-    noted(h);
+    agents_noted(h);
 }
 
 void run_host_consumed(struct run_host *h, uint64_t id, size_t n)
 {
     remote_consumed(asked_of(h), clock_ms(), id, n);
-    noted(h);
+    agents_noted(h);
 }
 
 enum rc run_host_input(struct run_host *h, uint64_t id, const void *p, size_t n, bool last,
                        size_t *taken)
 {
     enum rc rc = remote_input(asked_of(h), clock_ms(), id, p, n, last, taken);
-    noted(h);
+    agents_noted(h);
     return rc;
 }
 
 void run_host_cancel(struct run_host *h, uint64_t id, uint64_t grace_ms)
 {
     remote_cancel(asked_of(h), clock_ms(), id, grace_ms);
-    noted(h);
+    agents_noted(h);
 }
 
 void run_host_finish(struct run_host *h, const struct outcome *o)
 {
     judge(h, o);
     remote_close(asked_of(h), clock_ms());
-    noted(h);
+    agents_noted(h);
 }
 
 /* ---- the job ---- */
@@ -407,7 +359,7 @@ static void host_free(struct run_host *h)
 
 void agents_drop(struct attempt *a)
 {
-    look_at_all(a->run);
+    agents_look_at_all(a->run);
     host_free(a->host);
     a->host = NULL;
 }
@@ -473,7 +425,7 @@ void agents_sent(struct attempt *a)
     a->host->sent = true;
     a->phase = PHASE_HELLO;
     remote_sent(a->host->remote, clock_ms());
-    noted(a->host);
+    agents_noted(a->host);
 }
 
 bool agents_data(struct attempt *a, bool is_stderr, const void *p, size_t n)
@@ -483,7 +435,7 @@ bool agents_data(struct attempt *a, bool is_stderr, const void *p, size_t n)
     if (a->host == NULL)
         return false;
     remote_output(a->host->remote, clock_ms(), is_stderr, p, n);
-    noted(a->host);
+    agents_noted(a->host);
     return true;
 }
 
@@ -500,7 +452,7 @@ void agents_command_ended(void *user, uint64_t job, const struct session_result 
         pool_finish(r->pool, job);
     else
         remote_command_ended(h->remote, clock_ms(), &result->outcome);
-    noted(h);
+    agents_noted(h);
     run_pump(r);
 }
 
@@ -512,7 +464,7 @@ void agents_taken(void *user, uint64_t job, size_t n)
         return;
     (void)flush(a->host);
     remote_taken(a->host->remote, clock_ms(), n);
-    noted(a->host);
+    agents_noted(a->host);
     run_pump(r);
 }
 
@@ -532,7 +484,7 @@ bool agents_cancel(struct attempt *a, enum problem why)
     o.may_still_run = h->asked && agent_of(h)->commands; /* attach leaves it alone */
     judge(h, &o);
     remote_close(asked_of(h), clock_ms());
-    noted(h);
+    agents_noted(h);
     return true;
 }
 
@@ -575,51 +527,4 @@ void agents_settle(struct attempt *a, struct outcome *o)
     if (h != NULL && !h->asked)
         settle_unasked(h, o);
     agents_drop(a);
-}
-
-/* ---- the run ---- */
-
-void agents_pause(struct run *r, bool on)
-{
-    look_at_all(r);
-    for (struct attempt *a = r->oldest; a != NULL; a = a->next) {
-        if (a->host == NULL)
-            continue;
-        remote_pause(a->host->remote, clock_ms(), on);
-        if (a->host->root != NULL)
-            remote_pause(root_remote(a->host->root), clock_ms(), on);
-    }
-}
-
-/* Each machine that is due, and when the next one will be. */
-static void look_after(struct run *r, uint64_t now)
-{
-    r->agents_wake_ms = UINT64_MAX;
-    r->agents_calm = r->oldest != NULL;
-    for (struct attempt *a = r->oldest, *next; a != NULL; a = next) {
-        next = a->next;
-        r->agents_calm &= a->host != NULL && a->phase == PHASE_RUN;
-        if (a->host != NULL && a->host->sent && remote_wake_at(a->host->remote) <= now)
-            remote_tick(a->host->remote, now);
-        if (a->host != NULL && a->host->root != NULL)
-            root_beat(a->host->root, now);
-        if (a->host != NULL)
-            noted(a->host);
-    }
-}
-
-/* A hundred thousand hosts cost milliseconds of a beat that looks at them, about one in a second;
- * a wheel would cost a timer each. */
-void agents_beat(struct run *r)
-{
-    if (r->plan->agent == NULL)
-        return;
-    uint64_t now = clock_ms();
-    if (r->agents_wake_ms <= now)
-        look_after(r, now);
-    if (r->plan->agent->beat != NULL)
-        r->plan->agent->beat(r->plan->agent->user, r, now);
-    if (r->pool_attached)
-        pool_calm(r->pool, r->agents_calm ? r->plan->agent->calm_ms : 0);
-    run_pump(r);
 }

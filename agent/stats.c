@@ -13,6 +13,7 @@ enum { MAX_SECTION_NAMES = 64, SECTION_MS_MAX = 60 * 1000, SECTION_MS_MIN = 1 };
 
 struct stats {
     struct core_request request;
+    struct core_want want;
     uint64_t interval_ms; /* 0: one sample */
     uint64_t count;       /* 0: without end */
     uint64_t sent, skipped;
@@ -80,6 +81,41 @@ static enum rc read_times(const struct wire_map *m, struct stats *st, struct err
     return RC_OK;
 }
 
+static enum rc read_names(const msgpack_object_array *names, unsigned section, struct core_want *w,
+                          struct err *e)
+{
+    core_want_section(w, section);
+    for (uint32_t i = 0; i < names->size; i++) {
+        const msgpack_object *o = &names->ptr[i];
+        if (o->type != MSGPACK_OBJECT_STR)
+            return err_set(e, RC_USAGE, "want: names are text");
+        if (core_want_add(w, section, o->via.str.ptr, o->via.str.size) != RC_OK)
+            return err_set(e, RC_USAGE, "want: at most %d names of at most %d bytes",
+                           CORE_WANT_MOST, CORE_WANT_NAME - 1);
+    }
+    return RC_OK;
+}
+
+/* Of a section that we do not know nothing is sent anyway. */
+static enum rc read_want(const struct wire_map *m, struct stats *st, struct err *e)
+{
+    struct wire_map want;
+    const char *name;
+    enum rc rc = wire_map(m, "want", &want);
+    for (unsigned i = 0; rc == RC_OK && (name = core_section_name(i)) != NULL; i++) {
+        const msgpack_object_array *names;
+        enum rc got = wire_array(&want, name, CORE_WANT_MOST, &names);
+        if (got == RC_PROTO)
+            rc = got;
+        else if (got == RC_OK && read_names(names, i, &st->want, e) != RC_OK)
+            return RC_USAGE;
+    }
+    if (rc == RC_PROTO)
+        return err_set(e, RC_USAGE, "want: a map of lists of names");
+    st->request.want = rc == RC_OK ? &st->want : NULL;
+    return RC_OK;
+}
+
 static enum rc read_request(const struct wire_map *m, struct stats *st, struct err *e)
 {
     struct core_request *r = &st->request;
@@ -96,6 +132,8 @@ static enum rc read_request(const struct wire_map *m, struct stats *st, struct e
         rc = read_by(m, &r->by, e);
     if (rc == RC_OK && wire_bool(m, "detail", &r->detail) == RC_PROTO)
         rc = err_set(e, RC_USAGE, "detail: want true or false");
+    if (rc == RC_OK)
+        rc = read_want(m, st, e);
     r->top = (uint32_t)top;
     return rc;
 }

@@ -145,8 +145,8 @@ static int read_groups(struct core *c, struct span rest, struct limits *l)
 
 static void emit_if(struct sample *s, const char *key, bool known, uint64_t v)
 {
-    emit_key(s, key);
-    emit_add_u64_if(s, known, v);
+    if (emit_key(s, key))
+        emit_add_u64_if(s, known, v);
 }
 
 void section_cgroup(struct sample *s)

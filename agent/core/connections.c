@@ -280,8 +280,8 @@ static void write_table(struct sample *s, const struct table *t)
     rows.more += t->more;
     bool truncated = rows.more > 0;
     rows_close(s, &rows);
-    emit_key(s, "truncated");
-    wire_add_bool(&s->w, truncated);
+    if (emit_key(s, "truncated"))
+        wire_add_bool(&s->w, truncated);
 }
 
 void section_connections(struct sample *s)

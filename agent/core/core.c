@@ -61,6 +61,7 @@ enum rc core_new(struct core **out, const struct core_spec *spec, struct err *e)
     buf_init(&c->file, CORE_FILE);
     buf_init(&c->stat, CORE_FILE);
     buf_init(&c->mounts, CORE_FILE);
+    buf_init(&c->meminfo, CORE_FILE);
     c->root = mem_strdup(spec->root);
     if (c->root == NULL) {
         mem_free(c);
@@ -82,6 +83,7 @@ void core_free(struct core *c)
     buf_fini(&c->file);
     buf_fini(&c->stat);
     buf_fini(&c->mounts);
+    buf_fini(&c->meminfo);
     mem_free(c->root);
     mem_free(c);
 }
@@ -94,6 +96,16 @@ int sample_stat(struct sample *s, struct span *text)
     }
     *text = s->stat.text;
     return s->stat.sys;
+}
+
+int sample_meminfo(struct sample *s, struct span *text)
+{
+    if (!s->meminfo.read) {
+        s->meminfo.read = true;
+        s->meminfo.sys = core_read(s->c, &s->c->meminfo, "proc/meminfo", &s->meminfo.text);
+    }
+    *text = s->meminfo.text;
+    return s->meminfo.sys;
 }
 
 int sample_mounts(struct sample *s, struct span *text)
@@ -155,6 +167,7 @@ static void write_section(struct sample *s, unsigned number, uint64_t began)
     s->status = "ok";
     s->error[0] = '\0';
     s->members = 0;
+    s->number = number;
     wire_add_key(&s->w, sections[number].name);
     size_t at = wire_open_map(&s->w), mark = s->out->len;
     struct emit_map outer = emit_open_map(s, "data");
@@ -165,8 +178,8 @@ static void write_section(struct sample *s, unsigned number, uint64_t began)
         s->out->len = mark;
         s->members = 0;
     }
-    emit_key(s, "status");
-    wire_add_str(&s->w, s->status);
+    if (emit_key(s, "status"))
+        wire_add_str(&s->w, s->status);
     if (s->error[0] != '\0')
         emit_text(s, "error", span_of(s->error));
     emit_u64(s, "at_us", start - began);
@@ -194,7 +207,7 @@ static void write_sample(struct sample *s, uint64_t seq, uint64_t skipped)
     uint64_t began = clock_us();
     size_t count = 0, at = wire_open_map(&s->w);
     write_head(s, seq, skipped, began);
-    emit_key(s, "sections");
+    (void)!emit_key(s, "sections"); /* nothing is left out there */
     size_t members = s->members, inner = wire_open_map(&s->w);
     for (unsigned i = 0; i < SECTIONS && !sample_broken(s); i++) {
         if ((s->r->sections >> i & 1) == 0)

@@ -38,15 +38,30 @@ struct core_past;
 struct core_past *core_past_new(void);
 void core_past_free(struct core_past *p); /* NULL is fine */
 
+/* What of some sections is wanted; the others come whole. */
+enum { CORE_WANT_MOST = 192, CORE_WANT_NAME = 40 };
+struct core_want {
+    uint64_t sections; /* bit per section of which only what is named is wanted */
+    uint32_t count;
+    struct {
+        uint8_t section;
+        char name[CORE_WANT_NAME]; /* a member of its data, or "table.column" */
+    } names[CORE_WANT_MOST];
+};
+/* Of that section; nothing of it yet. Then name by name. RC_OK; RC_LIMIT: too long, too many. */
+void core_want_section(struct core_want *w, unsigned section);
+enum rc core_want_add(struct core_want *w, unsigned section, const char *name, size_t len);
+
 enum core_by { CORE_BY_RSS, CORE_BY_CPU, CORE_BY_IO };
 
 struct core_request {
     uint64_t sections; /* bit per section number, see core_section_find */
     uint32_t top;      /* rows of processes, 0 none */
     enum core_by by;
-    struct core_past *past; /* for by cpu and io; NULL: by totals */
-    bool detail;            /* raw meminfo and vmstat too */
-    uint64_t section_ms;    /* bound on each section */
+    struct core_past *past;       /* for by cpu and io; NULL: by totals */
+    const struct core_want *want; /* NULL: all of the sections; borrowed */
+    bool detail;                  /* raw meminfo and vmstat too */
+    uint64_t section_ms;          /* bound on each section */
 };
 
 /* The number of a section by its name; -1 when there is none. Names in order, for messages and

@@ -22,6 +22,7 @@ enum {
     CORE_STREAM = 64 << 20,  /* what is read of a file that is taken line by line */
     CORE_NAMES = 2048,       /* names of one folder that are sorted */
     CORE_NODES = 60000,      /* values of one sample; a receiver takes WIRE_MAX_NODES */
+    CORE_BLOCKS = 64,        /* disks that are remembered from sample to sample */
     CORE_TAIL = 32 * 1024,   /* bytes kept free for what comes after a table */
 };
 
@@ -44,16 +45,21 @@ struct core {
     uint32_t hz, page;
     const struct core_files *files; /* NULL: the file system */
     void *files_user;
-    struct buf file;         /* of the last core_read or core_lines_open */
-    struct buf stat, mounts; /* read once a sample */
-    bool nomem;              /* since the sample began */
-    struct {                 /* what changes only when CPUs come or go */
+    struct buf file;                  /* of the last core_read or core_lines_open */
+    struct buf stat, mounts, meminfo; /* read once a sample */
+    bool nomem;                       /* since the sample began */
+    struct {                          /* what changes only when CPUs come or go */
         char online[CORE_VALUE];
         size_t online_len;
         uint32_t cores;
         bool known;
     } cpus;
-    struct ask *ask; /* children that wait for file systems */
+    struct { /* of the host itself: what /sys/block says of the disks, by their rows */
+        char name[32];
+        bool whole, device;
+    } blocks[CORE_BLOCKS];
+    uint32_t blocks_age; /* samples since all of it was asked */
+    struct ask *ask;     /* children that wait for file systems */
 };
 
 /* Puts files of a test in place of the file system; both borrowed. */
@@ -123,19 +129,23 @@ struct sample {
     struct wire_out w;
     struct buf *out;
     uint64_t deadline_us;
-    size_t nodes;   /* values written in tables */
-    size_t members; /* of the map that is being written */
+    size_t nodes;    /* values written in tables */
+    size_t members;  /* of the map that is being written */
+    unsigned number; /* of the section that is being written */
+    unsigned inside; /* maps that are open since it began: 1 in its data */
+    unsigned muted;  /* maps that are open and are not written */
     const char *status;
     char error[200];
     struct { /* 0 or errno once read */
         bool read;
         int sys;
         struct span text;
-    } stat, mounts;
+    } stat, mounts, meminfo;
 };
 
-/* /proc/stat and the mount table, read once for all sections. */
+/* /proc/stat, /proc/meminfo and the mount table, read once for all sections. */
 int sample_stat(struct sample *s, struct span *text);
+int sample_meminfo(struct sample *s, struct span *text);
 int sample_mounts(struct sample *s, struct span *text);
 
 /* What became of the section; the first failure stays. ENOENT is `missing`, EACCES and EPERM
@@ -148,7 +158,10 @@ bool section_late(struct sample *s);        /* its time is over: `timeout` was s
 bool sample_broken(const struct sample *s); /* no memory or no room: stop, all is lost */
 
 /* Members of the map being written (emit.c). */
-void emit_key(struct sample *s, const char *key); /* a value of wire_add_* or emit_add_* follows */
+/* False: it is not wanted, and neither is its value; else one of wire_add_* or emit_add_* follows.
+ */
+bool emit_key(struct sample *s, const char *key) __attribute__((warn_unused_result));
+bool emit_wants(const struct sample *s, const char *key); /* asked before what costs */
 void emit_u64(struct sample *s, const char *key, uint64_t v);
 void emit_i64(struct sample *s, const char *key, int64_t v);
 void emit_f64(struct sample *s, const char *key, double v);
@@ -167,15 +180,27 @@ void emit_add_u64_if(struct sample *s, bool known, uint64_t v);
 void emit_add_f64_if(struct sample *s, bool known, double v);
 
 /* A table: rows_next says whether there is room for one row more, which then must follow, a value
- * for each column; rows that found none are counted and told. */
+ * for each column; rows that found none are counted and told. rows_open is false for a table that
+ * nobody wants: it has no rows then, and is closed all the same. */
 struct rows {
     size_t map, at, cols, n, max;
     uint64_t more;
+    bool muted;
+    uint64_t chosen; /* bit per column that is written */
+    unsigned column; /* of the next rows_cell */
 };
-void rows_open(struct sample *s, struct rows *t, const char *name, const char *const *cols,
+bool rows_open(struct sample *s, struct rows *t, const char *name, const char *const *cols,
                size_t n_cols, size_t max);
+/* With the wanted columns only, of at most 64: the values of a row are written with cell_*, one for
+ * each column all the same. */
+bool rows_open_chosen(struct sample *s, struct rows *t, const char *name, const char *const *cols,
+                      size_t n_cols, size_t max);
 bool rows_next(struct sample *s, struct rows *t);
 void rows_close(struct sample *s, struct rows *t);
+bool rows_cell(struct rows *t); /* is the next column written? Then its value must follow */
+void cell_text(struct sample *s, struct rows *t, struct span v);
+void cell_u64_if(struct sample *s, struct rows *t, bool known, uint64_t v);
+void cell_bool(struct sample *s, struct rows *t, bool v);
 
 /* ---- sections ---- */
 

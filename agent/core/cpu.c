@@ -52,7 +52,8 @@ static void times_per_cpu(struct sample *s, struct span rest, size_t fields)
     struct rows t;
     struct span line, name;
     uint64_t times[FIELDS], number;
-    rows_open(s, &t, "percpu", field_names, fields + 1, MOST_CPUS);
+    if (!rows_open(s, &t, "percpu", field_names, fields + 1, MOST_CPUS))
+        return;
     while (span_line(&rest, &line)) {
         if (!cpu_line(&line, &name) || !span_u64(span_skip(name, 3), &number))
             continue;
@@ -243,6 +244,8 @@ static uint64_t numbers(struct sample *s, struct span stat)
 {
     char text[CORE_VALUE];
     struct span online;
+    if (!emit_wants(s, "logical") && !emit_wants(s, "cores") && !emit_wants(s, "freq"))
+        return 0;
     if (core_value(s->c, "sys/devices/system/cpu/online", text, &online) != 0 ||
         online.n == CORE_VALUE) /* cut */
         online = span_of("");
@@ -339,7 +342,8 @@ static void freqs(struct sample *s)
     static const char folder[] = "sys/devices/system/cpu/cpufreq";
     struct core_names names = {0};
     struct rows t;
-    rows_open(s, &t, "freq", cols, 4, MOST_CPUS);
+    if (!rows_open(s, &t, "freq", cols, 4, MOST_CPUS))
+        return;
     if (core_names(s->c, &names, folder, "policy") == 0 && names.n > 0) {
         freqs_of_policies(s, &t, folder, &names);
     } else {

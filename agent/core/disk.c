@@ -283,22 +283,23 @@ static const char *status_text(int sys)
     }
 }
 
-static void write_mount(struct sample *s, const struct mount *m, const struct ask_item *item)
+static void write_mount(struct sample *s, struct rows *t, const struct mount *m,
+                        const struct ask_item *item)
 {
     bool ok = item->sys == 0 && !of_kernel(m);
     const struct ask_figures *f = &item->f;
     uint64_t used = f->blocks > f->bfree ? f->blocks - f->bfree : 0;
-    emit_add_text(s, m->device);
-    emit_add_text(s, m->point);
-    emit_add_text(s, m->type);
-    emit_add_text(s, m->opts);
-    emit_add_u64_if(s, ok, product(f->blocks, f->frsize));
-    emit_add_u64_if(s, ok, product(used, f->frsize));
-    emit_add_u64_if(s, ok, product(f->bavail, f->frsize));
-    emit_add_u64_if(s, ok, f->files);
-    emit_add_u64_if(s, ok, f->ffree);
-    wire_add_str(&s->w, status_text(item->sys));
-    wire_add_bool(&s->w, m->physical);
+    cell_text(s, t, m->device);
+    cell_text(s, t, m->point);
+    cell_text(s, t, m->type);
+    cell_text(s, t, m->opts);
+    cell_u64_if(s, t, ok, product(f->blocks, f->frsize));
+    cell_u64_if(s, t, ok, product(used, f->frsize));
+    cell_u64_if(s, t, ok, product(f->bavail, f->frsize));
+    cell_u64_if(s, t, ok, f->files);
+    cell_u64_if(s, t, ok, f->ffree);
+    cell_text(s, t, span_of(status_text(item->sys)));
+    cell_bool(s, t, m->physical);
 }
 
 static void write_table(struct sample *s, const struct table *t)
@@ -307,19 +308,29 @@ static void write_table(struct sample *s, const struct table *t)
                                        "total",      "used",       "free",    "files",
                                        "files_free", "status",     "physical"};
     struct rows rows;
-    rows_open(s, &rows, "mounts", cols, sizeof cols / sizeof cols[0], MOST_MOUNTS);
+    rows_open_chosen(s, &rows, "mounts", cols, sizeof cols / sizeof cols[0], MOST_MOUNTS);
     for (size_t i = 0; i < t->n; i++)
         if (rows_next(s, &rows))
-            write_mount(s, &t->mounts[i], &t->items[i]);
+            write_mount(s, &rows, &t->mounts[i], &t->items[i]);
     rows.more += t->more;
     rows_close(s, &rows);
+}
+
+/* Pages that nobody needs would be cleared for each sample. */
+static size_t lines_of(struct span rest)
+{
+    size_t n = 0;
+    for (struct span line; n < MOST_MOUNTS && span_line(&rest, &line);)
+        n++;
+    return n;
 }
 
 static bool fill(struct sample *s, struct table *t, struct span rest)
 {
     struct types types;
-    t->mounts = mem_calloc(MOST_MOUNTS, sizeof *t->mounts);
-    t->items = mem_calloc(MOST_MOUNTS, sizeof *t->items);
+    size_t most = lines_of(rest);
+    t->mounts = mem_calloc(most + 1, sizeof *t->mounts);
+    t->items = mem_calloc(most + 1, sizeof *t->items);
     if (t->mounts == NULL || t->items == NULL)
         return false;
     read_types(s->c, &types);

@@ -73,29 +73,61 @@ static bool below_block(struct core *c, struct span name, const char *file)
     return core_path(path, "sys/block/%s%s", text, file) && core_exists(c, path);
 }
 
+enum { BLOCKS_AGE = 30 };
+
+/* Two look-ups in /sys for each disk are most of what this section costs, and the answers change
+ * with the disks. Those in the same row as in the sample before are asked again only now and then.
+ */
+static void block_of(struct core *c, struct span name, size_t row, bool *whole, bool *device)
+{
+    const size_t cap = sizeof c->blocks[0].name;
+    bool keeps = c->real && row < CORE_BLOCKS && name.n > 0 && name.n < cap;
+    if (keeps && span_is(name, c->blocks[row].name)) {
+        *whole = c->blocks[row].whole;
+        *device = c->blocks[row].device;
+        return;
+    }
+    *whole = below_block(c, name, "");
+    *device = *whole && below_block(c, name, "/device");
+    if (!keeps)
+        return;
+    span_copy(c->blocks[row].name, cap, name);
+    c->blocks[row].whole = *whole;
+    c->blocks[row].device = *device;
+}
+
+static void forget_blocks(struct core *c)
+{
+    if (++c->blocks_age < BLOCKS_AGE)
+        return;
+    c->blocks_age = 0;
+    memset(c->blocks, 0, sizeof c->blocks);
+}
+
 static uint64_t bytes(uint64_t sectors)
 {
     uint64_t v;
     return __builtin_mul_overflow(sectors, (uint64_t)SECTOR, &v) ? UINT64_MAX : v;
 }
 
-static void write_disk(struct sample *s, const struct disk *d)
+static void write_disk(struct sample *s, struct rows *t, const struct disk *d)
 {
-    bool whole = below_block(s->c, d->name, "");
-    emit_add_text(s, d->name);
-    wire_add_u64(&s->w, d->v[READS]);
-    wire_add_u64(&s->w, d->v[WRITES]);
-    wire_add_u64(&s->w, bytes(d->v[SECTORS_READ]));
-    wire_add_u64(&s->w, bytes(d->v[SECTORS_WRITTEN]));
-    wire_add_u64(&s->w, d->v[MS_READING]);
-    wire_add_u64(&s->w, d->v[MS_WRITING]);
-    wire_add_u64(&s->w, d->v[READS_MERGED]);
-    wire_add_u64(&s->w, d->v[WRITES_MERGED]);
-    wire_add_u64(&s->w, d->v[MS_BUSY]);
-    emit_add_u64_if(s, !d->partial, d->v[IN_FLIGHT]);
-    emit_add_u64_if(s, !d->partial, d->v[MS_WEIGHTED]);
-    wire_add_bool(&s->w, whole);
-    wire_add_bool(&s->w, whole && below_block(s->c, d->name, "/device"));
+    bool whole, device;
+    block_of(s->c, d->name, t->n - 1, &whole, &device);
+    cell_text(s, t, d->name);
+    cell_u64_if(s, t, true, d->v[READS]);
+    cell_u64_if(s, t, true, d->v[WRITES]);
+    cell_u64_if(s, t, true, bytes(d->v[SECTORS_READ]));
+    cell_u64_if(s, t, true, bytes(d->v[SECTORS_WRITTEN]));
+    cell_u64_if(s, t, true, d->v[MS_READING]);
+    cell_u64_if(s, t, true, d->v[MS_WRITING]);
+    cell_u64_if(s, t, true, d->v[READS_MERGED]);
+    cell_u64_if(s, t, true, d->v[WRITES_MERGED]);
+    cell_u64_if(s, t, true, d->v[MS_BUSY]);
+    cell_u64_if(s, t, !d->partial, d->v[IN_FLIGHT]);
+    cell_u64_if(s, t, !d->partial, d->v[MS_WEIGHTED]);
+    cell_bool(s, t, whole);
+    cell_bool(s, t, device);
 }
 
 static void of_diskstats(struct sample *s, struct rows *t, struct span rest)
@@ -111,7 +143,7 @@ static void of_diskstats(struct sample *s, struct rows *t, struct span rest)
             continue;
         }
         if (rows_next(s, t))
-            write_disk(s, &d);
+            write_disk(s, t, &d);
     }
     if (odd > 0)
         section_fail(s, EINVAL, "diskstats: lines of a layout that is not known");
@@ -132,7 +164,7 @@ static void of_file(struct sample *s, struct rows *t, const char *folder, const 
     d.partial = span_words(span_of(text), w, NUMBERS) < NUMBERS ||
                 !span_u64(w[MS_WEIGHTED], &d.v[MS_WEIGHTED]);
     if (rows_next(s, t))
-        write_disk(s, &d);
+        write_disk(s, t, &d);
 }
 
 static void of_sysfs(struct sample *s, struct rows *t)
@@ -170,7 +202,8 @@ void section_diskio(struct sample *s)
         section_fail(s, sys, "diskstats");
         return;
     }
-    rows_open(s, &t, "disks", cols, sizeof cols / sizeof cols[0], MOST_DISKS);
+    forget_blocks(s->c);
+    rows_open_chosen(s, &t, "disks", cols, sizeof cols / sizeof cols[0], MOST_DISKS);
     if (sys == 0)
         of_diskstats(s, &t, rest);
     else

@@ -45,6 +45,8 @@ static struct span unquoted(struct span v)
 static void system_name(struct sample *s)
 {
     struct span rest, line, key, id = {0}, name = {0};
+    if (!emit_wants(s, "os_id") && !emit_wants(s, "os_name"))
+        return;
     if (core_read(s->c, &s->c->file, "etc/os-release", &rest) != 0 &&
         core_read(s->c, &s->c->file, "usr/lib/os-release", &rest) != 0)
         return;
@@ -122,10 +124,11 @@ void section_host(struct sample *s)
     else
         names_of_files(s);
     system_name(s);
-    if (host_boot_time(s, &boot))
+    if (emit_wants(s, "boot_time") && host_boot_time(s, &boot))
         emit_u64(s, "boot_time", boot);
-    else
+    else if (emit_wants(s, "boot_time"))
         section_fail(s, sample_stat(s, &text) != 0 ? sample_stat(s, &text) : EINVAL, "stat: btime");
     uptime(s);
-    emit_text(s, "process_visibility", span_of(host_sees_all(s) ? "all" : "own"));
+    if (emit_wants(s, "process_visibility"))
+        emit_text(s, "process_visibility", span_of(host_sees_all(s) ? "all" : "own"));
 }

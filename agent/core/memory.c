@@ -69,7 +69,7 @@ static bool split(struct span line, struct span *key, int64_t *number, bool *kil
 
 static int read_meminfo(struct sample *s, struct meminfo *m, struct span *text)
 {
-    int sys = core_read(s->c, &s->c->file, "proc/meminfo", text);
+    int sys = sample_meminfo(s, text);
     struct span rest, line, key;
     int64_t v;
     bool kilobytes;
@@ -231,7 +231,7 @@ void section_memory(struct sample *s)
         return;
     }
     if (s->r->detail)
-        raw_meminfo(s, text); /* before the next file takes its place */
+        raw_meminfo(s, text);
     figures(s, &m);
     if (s->r->detail)
         raw_vmstat(s);
@@ -245,6 +245,8 @@ static void swapped(struct sample *s)
     struct span rest, line, words[2];
     uint64_t in = 0, out = 0;
     bool has_in = false, has_out = false;
+    if (!emit_wants(s, "sin") && !emit_wants(s, "sout"))
+        return;
     if (core_read(s->c, &s->c->file, "proc/vmstat", &rest) == 0)
         while (!(has_in && has_out) && span_line(&rest, &line)) {
             if (!span_starts(line, "pswp") || span_words(line, words, 2) != 2)

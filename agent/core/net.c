@@ -109,33 +109,33 @@ static void ask_files(struct core *c, struct nic *n)
 
 /* ---- out ---- */
 
-static void add_flags(struct sample *s, const struct nic *n)
+static void flags_text(const struct nic *n, char text[160])
 {
-    char text[160] = "";
     size_t at = 0;
+    text[0] = '\0';
     for (int i = 0; i < 16; i++)
         if (n->flags >> i & 1)
-            at += (size_t)snprintf(text + at, sizeof text - at, "%s%s", at > 0 ? "," : "",
-                                   flag_names[i]);
-    wire_add_str(&s->w, text);
+            at += (size_t)snprintf(text + at, 160 - at, "%s%s", at > 0 ? "," : "", flag_names[i]);
 }
 
-static void write_nic(struct sample *s, const struct nic *n)
+static void write_nic(struct sample *s, struct rows *t, const struct nic *n)
 {
     static const int order[] = {8, 0, 9, 1, 2, 10, 3, 11};
-    emit_add_text(s, span_of(n->name));
+    char text[160];
+    cell_text(s, t, span_of(n->name));
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
-        wire_add_u64(&s->w, n->v[order[i]]);
+        cell_u64_if(s, t, true, n->v[order[i]]);
     if (!n->known) { /* it went away meanwhile */
         for (int i = 0; i < 5; i++)
-            wire_add_nil(&s->w);
+            cell_u64_if(s, t, false, 0);
         return;
     }
-    wire_add_bool(&s->w, n->running);
-    wire_add_u64(&s->w, n->duplex);
-    wire_add_u64(&s->w, n->speed);
-    wire_add_u64(&s->w, n->mtu);
-    add_flags(s, n);
+    cell_bool(s, t, n->running);
+    cell_u64_if(s, t, true, n->duplex);
+    cell_u64_if(s, t, true, n->speed);
+    cell_u64_if(s, t, true, n->mtu);
+    flags_text(n, text);
+    cell_text(s, t, span_of(text));
 }
 
 static void write_nics(struct sample *s, struct rows *t, struct span rest, int fd)
@@ -159,7 +159,7 @@ static void write_nics(struct sample *s, struct rows *t, struct span rest, int f
             ask_kernel(fd, &n);
         else
             ask_files(s->c, &n);
-        write_nic(s, &n);
+        write_nic(s, t, &n);
     }
     if (odd)
         section_fail(s, EINVAL, "net/dev");
@@ -178,7 +178,7 @@ void section_net(struct sample *s)
         return;
     }
     int fd = s->c->real ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
-    rows_open(s, &t, "nics", cols, sizeof cols / sizeof cols[0], MOST_NICS);
+    rows_open_chosen(s, &t, "nics", cols, sizeof cols / sizeof cols[0], MOST_NICS);
     write_nics(s, &t, rest, fd);
     rows_close(s, &t);
     if (fd >= 0)

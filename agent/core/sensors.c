@@ -306,10 +306,9 @@ static void battery(struct sample *s)
     struct emit_map outer = emit_open_map(s, "battery");
     emit_f64(s, "percent", v);
     emit_i64(s, "secsleft", seconds_left(s->c, folder, is_plugged));
-    emit_key(s, "plugged");
     if (is_plugged == PLUGGED_UNKNOWN)
-        wire_add_nil(&s->w);
-    else
+        emit_nil(s, "plugged");
+    else if (emit_key(s, "plugged"))
         wire_add_bool(&s->w, is_plugged == 1);
     emit_close_map(s, outer);
 }

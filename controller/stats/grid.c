@@ -10,6 +10,7 @@
 #include "inventory/value.h"
 
 enum { WIDTH_MOST = 40, SHOWN = 4 * 1024 };
+_Static_assert((int)SHOWN >= (int)FIGURE_TEXT, "a number fits");
 
 /* The digits of n, `decimals` of them behind a point. */
 static void put_digits(char *dst, uint64_t n, int decimals)
@@ -96,12 +97,11 @@ void grid_json_row(const struct grid *g, uint32_t row, const char *head, struct 
 /* What is shown, harmless, in dst or our own. Returns its length. */
 static size_t shown(const struct grid_cell *c, char dst[SHOWN])
 {
-    char text[FIGURE_TEXT];
     switch (c->what) {
     case GRID_NOTHING: dst[0] = '\0'; break;
-    case GRID_BOOL: snprintf(dst, SHOWN, "%s", c->whole ? "yes" : "no"); break;
+    case GRID_BOOL: memcpy(dst, c->whole ? "yes" : "no", c->whole ? 4 : 3); break;
     case GRID_TEXT: str_escape_to(dst, SHOWN, c->text, strlen(c->text), 0); break;
-    default: snprintf(dst, SHOWN, "%s", figure_format(text, c->unit, c->real)); break;
+    default: figure_format(dst, c->unit, c->real); break;
     }
     return strlen(dst);
 }

@@ -21,6 +21,10 @@ enum rates_state {
  * holds now's CPU times to those before. */
 enum rates_state rates_work_out(const struct sample *before, struct sample *now);
 
+/* Adds to the figures that are wanted what they are worked out of, and what tells their rows apart.
+ */
+void rates_needs(bool wanted[FIGURE_COUNT]);
+
 /* Is this mount read-only, by its options? */
 bool rates_is_read_only(const struct sample *s, uint32_t row);
 

@@ -223,8 +223,7 @@ static enum rc new_table(struct decode *d, uint32_t rows)
     return RC_OK;
 }
 
-/* What tells rows of a kind apart; FIGURE_COUNT: they may be alike. */
-static enum figure key_of(enum figure_kind k)
+enum figure sample_key(enum figure_kind k)
 {
     switch (k) {
     case KIND_CPU: return FIG_PERCPU_CPU;
@@ -241,7 +240,7 @@ static enum figure key_of(enum figure_kind k)
 
 static bool is_again(const struct decode *d)
 {
-    enum figure key = key_of(d->kind);
+    enum figure key = sample_key(d->kind);
     if (key == FIGURE_COUNT)
         return false;
     const char *text = sample_text(d->s, key, d->kept);

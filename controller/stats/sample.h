@@ -78,6 +78,9 @@ void sample_fini(struct sample *s); /* as after init */
  */
 enum rc sample_decode(struct sample *s, const void *p, size_t n, uint32_t kinds, struct err *e);
 
+/* What tells rows of a kind apart; FIGURE_COUNT: they may be alike. */
+enum figure sample_key(enum figure_kind k);
+
 /* Bytes it holds. */
 size_t sample_memory(const struct sample *s);
 

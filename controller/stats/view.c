@@ -6,9 +6,9 @@
 
 #include "common/mem.h"
 #include "common/str.h"
-#include "proto/wire.h"
+#include "controller/stats/rates.h"
 
-enum { NAME_MAX_LEN = 128, TOP_USUAL = 10, ONE_SHOT_MS = 1000 };
+enum { NAME_MAX_LEN = 128, TOP_USUAL = 10 };
 
 struct build {
     struct view *v;
@@ -78,6 +78,7 @@ static enum rc need(struct build *b, enum figure f, struct err *e)
     if (rc != RC_OK)
         return rc;
     b->v->kinds |= kinds_behind(f);
+    b->v->wanted[f] = true;
     if (figure_needs_rates(f)) {
         if (b->rates_option == NULL) {
             b->rates_option = b->option;
@@ -411,6 +412,7 @@ enum rc view_init(struct view *v, const struct options *o, struct err *e)
     if (v->kind == KIND_PROCESS && v->top == 0)
         v->top = TOP_USUAL;
     v->sections |= b.only;
+    rates_needs(v->wanted);
     return rc == RC_OK ? settle_samples(&b, e) : rc;
 }
 
@@ -460,31 +462,6 @@ enum rc view_check_names(const struct view *v, const struct inventory *inv,
     if (rc == RC_OK && v->sorted && v->sort.what == COLUMN_IS_VAR)
         rc = check_variable(&n, v->sort.var, e);
     return rc;
-}
-
-/* ---- the request ---- */
-
-enum rc view_request(const struct view *v, struct buf *out)
-{
-    struct wire_out w;
-    uint32_t count = 0;
-    wire_out_init(&w, out);
-    for (int s = 0; s < SECTION_COUNT; s++)
-        count += (v->sections >> s) & 1;
-    uint64_t interval = v->interval_ms > 0 ? v->interval_ms : v->samples > 1 ? ONE_SHOT_MS : 0;
-    wire_put_map(&w, 7);
-    wire_put_str(&w, "op", "stats");
-    wire_add_key(&w, "sections");
-    wire_add_array(&w, count);
-    for (int s = 0; s < SECTION_COUNT; s++)
-        if (v->sections & 1u << s)
-            wire_add_str(&w, section_defs[s].name);
-    wire_put_u64(&w, "interval_ms", interval);
-    wire_put_u64(&w, "count", v->samples);
-    wire_put_u64(&w, "top", v->top);
-    wire_put_str(&w, "by", v->top_by);
-    wire_put_bool(&w, "detail", v->detail);
-    return wire_out_end(&w);
 }
 
 /* ---- the filter ---- */

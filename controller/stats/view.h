@@ -32,12 +32,13 @@ struct view {
     bool whole; /* a document with every figure; columns are not used */
     struct view_column sort;
     bool sorted, descending;
-    struct where *filter;  /* or NULL */
-    enum figure_kind kind; /* of a line */
-    const char *by;        /* a line a value of this, or NULL */
-    uint32_t sections;     /* bit per enum stats_section: asked for */
-    uint32_t kinds;        /* bit per enum figure_kind: kept of a sample */
-    bool rates;            /* a sample alone is not enough */
+    struct where *filter;      /* or NULL */
+    enum figure_kind kind;     /* of a line */
+    const char *by;            /* a line a value of this, or NULL */
+    uint32_t sections;         /* bit per enum stats_section: asked for */
+    uint32_t kinds;            /* bit per enum figure_kind: kept of a sample */
+    bool wanted[FIGURE_COUNT]; /* unless whole: what is shown or asked, and what that needs */
+    bool rates;                /* a sample alone is not enough */
     bool detail;
     uint32_t top;         /* processes of each host; 0: none */
     const char *top_by;   /* rss, cpu, io */

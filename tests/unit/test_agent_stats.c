@@ -29,6 +29,12 @@ int core_section_find(const char *name, size_t len)
     return -1;
 }
 
+const char *core_section_name(unsigned number)
+{
+    static const char *const names[] = {"cpu", "memory", "disk"};
+    return number < 3 ? names[number] : NULL;
+}
+
 enum rc core_sample(struct core *c, const struct core_request *r, uint64_t seq, uint64_t skipped,
                     struct buf *out)
 {

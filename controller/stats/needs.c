@@ -1,0 +1,87 @@
+/* What derived figures are worked out of: rates_needs of rates.h. Of the sections of which a host
+ * can be asked for a part; unit.stats_want holds it against rates.c. */
+#include "controller/stats/rates.h"
+
+static const struct need {
+    uint16_t first, last; /* any of these */
+    uint16_t from, to;    /* needs all of these */
+} needs[] = {
+    {FIG_CPU_PERCENT, FIG_CPU_PERCENT, FIG_CPU_T_USER, FIG_CPU_T_GUEST_NICE},
+    {FIG_CPU_USER, FIG_CPU_GUEST_NICE, FIG_CPU_T_USER, FIG_CPU_T_GUEST_NICE},
+    {FIG_PERCPU_PERCENT, FIG_PERCPU_PERCENT, FIG_PERCPU_T_USER, FIG_PERCPU_T_GUEST_NICE},
+    {FIG_PERCPU_USER, FIG_PERCPU_GUEST_NICE, FIG_PERCPU_T_USER, FIG_PERCPU_T_GUEST_NICE},
+    {FIG_PERCPU_FREQ, FIG_PERCPU_FREQ_MAX, FIG_FREQ_CPU, FIG_FREQ_MAX},
+    {FIG_CTX_RATE, FIG_CTX_RATE, FIG_CTX, FIG_CTX},
+    {FIG_INTR_RATE, FIG_INTR_RATE, FIG_INTR, FIG_INTR},
+    {FIG_FORK_RATE, FIG_FORK_RATE, FIG_FORKS, FIG_FORKS},
+    {FIG_LOAD1_CPU, FIG_LOAD1_CPU, FIG_LOAD1, FIG_LOAD1},
+    {FIG_LOAD1_CPU, FIG_LOAD1_CPU, FIG_CPU_LOGICAL, FIG_CPU_LOGICAL},
+    {FIG_MEM_PERCENT, FIG_MEM_PERCENT, FIG_MEM_TOTAL, FIG_MEM_TOTAL},
+    {FIG_MEM_PERCENT, FIG_MEM_PERCENT, FIG_MEM_AVAILABLE, FIG_MEM_AVAILABLE},
+    {FIG_PROC_MEM_PERCENT, FIG_PROC_MEM_PERCENT, FIG_MEM_TOTAL, FIG_MEM_TOTAL},
+    {FIG_SWAP_PERCENT, FIG_SWAP_PERCENT, FIG_SWAP_TOTAL, FIG_SWAP_TOTAL},
+    {FIG_SWAP_PERCENT, FIG_SWAP_PERCENT, FIG_SWAP_USED, FIG_SWAP_USED},
+    {FIG_SWAP_IN_RATE, FIG_SWAP_IN_RATE, FIG_SWAP_SIN, FIG_SWAP_SIN},
+    {FIG_SWAP_OUT_RATE, FIG_SWAP_OUT_RATE, FIG_SWAP_SOUT, FIG_SWAP_SOUT},
+    {FIG_MAX_DISK, FIG_MAX_DISK_MOUNT, FIG_DISK_PERCENT, FIG_DISK_PERCENT},
+    {FIG_MAX_DISK, FIG_MAX_FILES, FIG_DISK_OPTS, FIG_DISK_OPTS},
+    {FIG_MAX_DISK, FIG_MAX_FILES, FIG_DISK_PHYSICAL, FIG_DISK_PHYSICAL},
+    {FIG_MAX_FILES, FIG_MAX_FILES, FIG_DISK_FILES_PERCENT, FIG_DISK_FILES_PERCENT},
+    {FIG_DISK_PERCENT, FIG_DISK_PERCENT, FIG_DISK_USED, FIG_DISK_FREE},
+    {FIG_DISK_FILES_PERCENT, FIG_DISK_FILES_PERCENT, FIG_DISK_FILES, FIG_DISK_FILES_FREE},
+    {FIG_MAX_BUSY, FIG_MAX_BUSY, FIG_IO_BUSY, FIG_IO_BUSY},
+    {FIG_SUM_READ, FIG_SUM_READ, FIG_IO_READ_RATE, FIG_IO_READ_RATE},
+    {FIG_SUM_WRITE, FIG_SUM_WRITE, FIG_IO_WRITE_RATE, FIG_IO_WRITE_RATE},
+    {FIG_SUM_READ, FIG_SUM_WRITE, FIG_IO_TOTAL, FIG_IO_PHYSICAL},
+    {FIG_IO_READ_RATE, FIG_IO_READ_RATE, FIG_IO_READ_BYTES, FIG_IO_READ_BYTES},
+    {FIG_IO_WRITE_RATE, FIG_IO_WRITE_RATE, FIG_IO_WRITE_BYTES, FIG_IO_WRITE_BYTES},
+    {FIG_IO_READS, FIG_IO_READS, FIG_IO_READ_COUNT, FIG_IO_READ_COUNT},
+    {FIG_IO_WRITES, FIG_IO_WRITES, FIG_IO_WRITE_COUNT, FIG_IO_WRITE_COUNT},
+    {FIG_IO_BUSY, FIG_IO_BUSY, FIG_IO_BUSY_TIME, FIG_IO_BUSY_TIME},
+    {FIG_IO_AWAIT, FIG_IO_AWAIT, FIG_IO_READ_COUNT, FIG_IO_WRITE_COUNT},
+    {FIG_IO_AWAIT, FIG_IO_AWAIT, FIG_IO_READ_TIME, FIG_IO_WRITE_TIME},
+    {FIG_SUM_RECV, FIG_SUM_RECV, FIG_NET_RECV_RATE, FIG_NET_RECV_RATE},
+    {FIG_SUM_SENT, FIG_SUM_SENT, FIG_NET_SENT_RATE, FIG_NET_SENT_RATE},
+    {FIG_SUM_ERRORS, FIG_SUM_ERRORS, FIG_NET_ERROR_RATE, FIG_NET_DROP_RATE},
+    {FIG_SUM_RECV, FIG_SUM_ERRORS, FIG_NET_FLAGS, FIG_NET_FLAGS},
+    {FIG_NET_RECV_RATE, FIG_NET_RECV_RATE, FIG_NET_BYTES_RECV, FIG_NET_BYTES_RECV},
+    {FIG_NET_SENT_RATE, FIG_NET_SENT_RATE, FIG_NET_BYTES_SENT, FIG_NET_BYTES_SENT},
+    {FIG_NET_RECV_PACKETS, FIG_NET_RECV_PACKETS, FIG_NET_PACKETS_RECV, FIG_NET_PACKETS_RECV},
+    {FIG_NET_SENT_PACKETS, FIG_NET_SENT_PACKETS, FIG_NET_PACKETS_SENT, FIG_NET_PACKETS_SENT},
+    {FIG_NET_ERROR_RATE, FIG_NET_ERROR_RATE, FIG_NET_ERRIN, FIG_NET_ERROUT},
+    {FIG_NET_DROP_RATE, FIG_NET_DROP_RATE, FIG_NET_DROPIN, FIG_NET_DROPOUT},
+};
+
+/* True: something is wanted now that was not. */
+static bool add(bool wanted[FIGURE_COUNT], unsigned from, unsigned to)
+{
+    bool more = false;
+    for (unsigned f = from; f <= to; f++) {
+        more |= !wanted[f];
+        wanted[f] = true;
+    }
+    return more;
+}
+
+static bool one_round(bool wanted[FIGURE_COUNT])
+{
+    bool more = false;
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)
+        for (unsigned f = needs[i].first; f <= needs[i].last; f++)
+            if (wanted[f]) {
+                more |= add(wanted, needs[i].from, needs[i].to);
+                break;
+            }
+    for (int f = 0; f < FIGURE_COUNT; f++) {
+        enum figure key = wanted[f] ? sample_key(figure_kind((enum figure)f)) : FIGURE_COUNT;
+        if (key != FIGURE_COUNT)
+            more |= add(wanted, key, key);
+    }
+    return more;
+}
+
+void rates_needs(bool wanted[FIGURE_COUNT])
+{
+    while (one_round(wanted))
+        ;
+}

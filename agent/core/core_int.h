@@ -59,6 +59,7 @@ struct core {
         bool whole, device;
     } blocks[CORE_BLOCKS];
     uint32_t blocks_age; /* samples since all of it was asked */
+    size_t blocks_rows;  /* of the sample before */
     struct ask *ask;     /* children that wait for file systems */
 };
 

@@ -96,9 +96,12 @@ static void block_of(struct core *c, struct span name, size_t row, bool *whole, 
     c->blocks[row].device = *device;
 }
 
-static void forget_blocks(struct core *c)
+/* A disk that came or went may not be whole in /sys yet: the next sample asks for all of them. */
+static void keep_blocks(struct core *c, size_t rows)
 {
-    if (++c->blocks_age < BLOCKS_AGE)
+    bool same = rows == c->blocks_rows;
+    c->blocks_rows = rows;
+    if (same && ++c->blocks_age < BLOCKS_AGE)
         return;
     c->blocks_age = 0;
     memset(c->blocks, 0, sizeof c->blocks);
@@ -202,11 +205,11 @@ void section_diskio(struct sample *s)
         section_fail(s, sys, "diskstats");
         return;
     }
-    forget_blocks(s->c);
     rows_open_chosen(s, &t, "disks", cols, sizeof cols / sizeof cols[0], MOST_DISKS);
     if (sys == 0)
         of_diskstats(s, &t, rest);
     else
         of_sysfs(s, &t);
+    keep_blocks(s->c, t.n);
     rows_close(s, &t);
 }

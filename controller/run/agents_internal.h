@@ -39,7 +39,5 @@ static inline const struct run_agent *agent_of(const struct run_host *h)
 
 /* Whatever called a machine says so: no beat looks at any before run->agents_wake_ms. */
 void agents_noted(struct run_host *h);
-/* One came, went, or is ready now. */
-void agents_look_at_all(struct run *r);
 
 #endif

@@ -26,6 +26,7 @@ static void list_add(struct run *r, struct attempt *a)
     a->next = NULL;
     *(r->newest != NULL ? &r->newest->next : &r->oldest) = a;
     r->newest = a;
+    agents_look_at_all(r);
 }
 
 static void list_remove(struct run *r, struct attempt *a)
@@ -33,6 +34,7 @@ static void list_remove(struct run *r, struct attempt *a)
     *(a->prev != NULL ? &a->prev->next : &r->oldest) = a->next;
     *(a->next != NULL ? &a->next->prev : &r->newest) = a->prev;
     a->prev = a->next = NULL;
+    agents_look_at_all(r);
 }
 
 uint64_t attempt_budget_left(const struct attempt *a)

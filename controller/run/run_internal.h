@@ -224,6 +224,7 @@ bool agents_cancel(struct attempt *a, enum problem why);
 void agents_settle(struct attempt *a, struct outcome *o);
 void agents_pause(struct run *r, bool on);
 void agents_beat(struct run *r);
+void agents_look_at_all(struct run *r); /* an attempt came, went, or has its agent now */
 
 /* place.c: one place at a server for each holder, a target or r->count + a link. */
 enum rc place_enter(struct run *r, const union resolve_addr *addr, uint32_t holder, bool *granted);

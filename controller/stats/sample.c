@@ -204,6 +204,7 @@ static enum rc take_path(struct decode *d, enum figure f, const msgpack_object_m
         data = &kv->val.via.map;
         path += n + 1;
     }
+    must(false); /* a figure's path has no more parts */
     return RC_OK;
 }
 

@@ -212,6 +212,25 @@ static void plant(struct tree *t, const uint8_t *p, size_t left)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Half of the sections in part: what a request may name, of members, columns and neither. */
+static const struct core_want *part(uint8_t byte, struct core_want *w)
+{
+    static const char *const names[] = {"total",       "mounts.used", "nics.name", "times",
+                                        "disks.total", "uptime_ms",   "battery",   "some"};
+    memset(w, 0, sizeof *w);
+    if ((byte & 0x80) == 0)
+        return NULL;
+    for (unsigned i = 0; core_section_name(i) != NULL; i++) {
+        if (((i ^ byte) & 1) == 0)
+            continue;
+        core_want_section(w, i);
+        for (unsigned k = 0; k < 8; k++)
+            if (((byte >> 1) + i * 3 + k) % 3 == 0)
+                must(core_want_add(w, i, names[k], strlen(names[k])) == RC_OK);
+    }
+    return w;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct core_files provider = {read_file, read_entry, read_link, read_statvfs};
@@ -224,6 +243,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct core_request r = {.sections = ~(uint64_t)0, .top = data[1], .section_ms = 600000};
     r.detail = (data[0] & 1) != 0;
     r.by = (enum core_by)((data[0] >> 1) % 3);
+    struct core_want want;
+    r.want = part(data[0], &want);
     must((r.past = core_past_new()) != NULL);
     struct core *c;
     struct buf out;

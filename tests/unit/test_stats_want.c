@@ -117,7 +117,7 @@ static void read_want(const struct view *v, struct core_want *want)
     struct wire_map m, map;
     const msgpack_object_array *a;
     const char *name;
-    buf_init(&b, 64 * 1024);
+    buf_init(&b, 4096); /* as cmd_stats.c has it */
     memset(want, 0, sizeof *want);
     assert_int_equal(view_request(v, &b), RC_OK);
     assert_int_equal(wire_open(&m, b.data, b.len, NULL), RC_OK);

@@ -13,7 +13,13 @@
 
 /* A peer that is silently gone is found after these, in any state: by what we sent and nobody
  * acknowledged, or, while nothing is under way, by the kernel's own probes. */
-enum { DEAD_PEER_MS = 30 * 1000, PROBE_AFTER_S = 15, PROBE_EVERY_S = 10, PROBES = 3 };
+enum {
+    DEAD_PEER_MS = 30 * 1000,
+    PROBE_AFTER_S = 8, /* and up to PROBE_SPREAD_S - 1 more */
+    PROBE_SPREAD_S = 8,
+    PROBE_EVERY_S = 4, /* likewise, up to 2 more */
+    PROBES = 5,
+};
 
 void session_free(struct session *s)
 {
@@ -87,11 +93,16 @@ static enum rc describe_address(struct session *s, const struct session_spec *sp
     return s->where != NULL ? RC_OK : err_nomem(e);
 }
 
-/* Nagle with delayed acknowledgement would add up to 40 ms to each step of the handshake; the
+/* Ten thousand idle connections that were opened at once would also be probed at once: such a burst
+ * is dropped in part, even on loopback, and who loses each of his probes is taken for dead. So each
+ * has times of its own, and several probes before DEAD_PEER_MS.
+ *
+ * Nagle with delayed acknowledgement would add up to 40 ms to each step of the handshake; the
  * other two find a dead peer that TCP alone would wait for without end. */
 static void set_socket_options(int fd)
 {
-    int yes = 1, after = PROBE_AFTER_S, every = PROBE_EVERY_S, probes = PROBES;
+    int yes = 1, probes = PROBES, after = PROBE_AFTER_S + fd % PROBE_SPREAD_S,
+        every = PROBE_EVERY_S + fd / PROBE_SPREAD_S % 3;
     unsigned dead_ms = DEAD_PEER_MS;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);

@@ -18,7 +18,7 @@ enum {
     PROBE_AFTER_S = 8, /* and up to PROBE_SPREAD_S - 1 more */
     PROBE_SPREAD_S = 8,
     PROBE_EVERY_S = 4, /* likewise, up to 2 more */
-    PROBES = 5,
+    PROBES = 4,
 };
 
 void session_free(struct session *s)

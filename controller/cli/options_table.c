@@ -112,7 +112,8 @@ const struct option_def option_table[] = {
 
     /* run */
     {'f', "fanout", "N", GROUP_RUN, V_REACH, OPTION_KEY | OPTION_REPLAY, set_u32, AT(fanout), 1,
-     100000, "", "Hosts worked on at the same time (256)"},
+     100000, "", "Hosts worked on at the same time (256). From 32 on one that does not answer the connect takes "
+     "up no place until it does"},
     {0, "rate", "N/s", GROUP_RUN, V_REACH, OPTION_KEY | OPTION_REPLAY, set_rate, 0, 0, 0, "",
      "New logins per second at most (or N/m per minute), for the directory server's sake"},
     {0, "workers", "N", GROUP_RUN, V_REACH, OPTION_KEY, set_u32, AT(workers), 1, 64, "",

@@ -65,6 +65,7 @@ static void on_hostkey(void *user, uint64_t job, const char *key_type, const voi
         return;
     const struct target *t = attempt_target(a);
     a->phase = PHASE_HOST_KEY;
+    a->late_go = false;
     if (r->plan->scan != NULL) {
         r->plan->scan->seen(r->plan->scan->user, a->target, key_type, blob, len);
         return;
@@ -154,28 +155,32 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
         link_on_done(l, job, result);
     if (a == NULL)
         return;
+    bool dropped = aside_was_dropped(a, result);
     signing_leave(r, a->target);
-    if (!a->sent && a->begun)
+    if (!a->sent && a->begun && !dropped)
         a->used_ms += clock_ms() - a->step_ms;
     a->job = 0;
     password_job_ended(a, &result->outcome);
     become_job_ended(a);
     place_leave(r, a->target);
-    if (a->retry_types != NULL && !a->reshaken && !a->cancelled && attempt_budget_left(a) > 0 &&
-        result->outcome.problem == PROBLEM_HOST_KEY_CHANGED) {
+    if (dropped) {
+        links_leave(r, a->target);
+        aside_again(a);
+    } else if (a->retry_types != NULL && !a->reshaken && !a->cancelled &&
+               attempt_budget_left(a) > 0 && result->outcome.problem == PROBLEM_HOST_KEY_CHANGED) {
         a->reshaken = true;
         links_leave(r, a->target);
-        attempt_enter_gate(a);
+        aside_again(a);
     } else if (result->outcome.problem == PROBLEM_JUMP_UNREACHABLE && attempt_lost_link(a)) {
-        attempt_enter_gate(a);
+        aside_again(a);
     } else if (next_address(a, result)) {
         a->addr_next++;
-        attempt_enter_gate(a);
+        aside_again(a);
     } else if (fallback_serves(r, a, result)) {
         attempt_fall_back(a);
     } else if (scan_goes_on(a, result) || moves_on(a, result)) {
         links_leave(r, a->target);
-        attempt_enter_gate(a);
+        aside_again(a);
     } else {
         struct outcome o = result->outcome;
         shown_end(a);
@@ -201,6 +206,8 @@ static void on_trouble(void *user, enum rc rc, const char *message, bool all_dea
 
 const struct pool_ops attempt_pool_ops = {
     .begun = on_begun,
+    .silent = aside_on_silent,
+    .answered = aside_on_answered,
     .hostkey = on_hostkey,
     .password = attempt_on_password,
     .authenticated = on_authenticated,

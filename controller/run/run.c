@@ -22,6 +22,10 @@
 
 enum { CAPTURE_MAX = 64 << 20 }; /* of one host */
 
+/* Who asks for a few hosts at a time wants to see what becomes of each before the next begins, also
+ * of one that does not answer. */
+enum { ASIDE_FROM = 32 };
+
 /* ---- events in, actions out ---- */
 
 void run_event(struct run *r, const struct sched_event *ev)
@@ -50,6 +54,7 @@ static void act(struct run *r, const struct sched_action *a)
 {
     switch (a->type) {
     case SCHED_DO_START: attempt_start(r, a->target, a->attempt, a->budget_ms); break;
+    case SCHED_DO_GO: aside_go(r, a->target); break;
     case SCHED_DO_CANCEL: attempt_cancel(r, a->target, a->problem); break;
     case SCHED_DO_FINAL: attempt_final(r, a->target, a->problem); break;
     case SCHED_DO_STOPPED: note_stopped(r, a->problem); break;
@@ -427,6 +432,7 @@ static enum rc open_parts(struct run *r, struct err *e)
     struct sched_opts s;
     sched_options(r->options, &s);
     fit_fanout(&s, r->options->workers, descriptors_each(r));
+    s.aside = s.fanout >= ASIDE_FROM ? s.fanout : 0;
     r->attempts = mem_calloc(r->count, sizeof *r->attempts);
     enum rc rc = r->attempts != NULL ? links_open(r, e) : err_nomem(e);
     s.groups = links_groups(r);

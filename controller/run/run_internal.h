@@ -54,6 +54,11 @@ struct attempt {
     union resolve_addr *addrs; /* addr_count of them */
     uint8_t addr_count, addr_next;
     bool begun;       /* the worker has begun with it: the connect bound runs */
+    bool silent;      /* nothing was heard of it, and it was given no place since */
+    bool in_line;     /* with silent: it waits for one, */
+    bool on_hold;     /* with its connection in the worker's hands */
+    bool late_go;     /* it was, and its login has not begun yet */
+    uint64_t hold_ms; /* since when it is */
     uint8_t moves;    /* times its worker died before that */
     uint32_t link;    /* that it goes through; NO_LINK: directly, or not yet */
     bool had_link;    /* it went through one, perhaps one that ended */
@@ -191,6 +196,15 @@ bool attempt_lost_link(struct attempt *a);
 void attempt_on_trust(void *user, uint64_t job, const struct trust_answer *answer);
 struct attempt *attempt_of(struct run *r, uint64_t job); /* NULL: it has ended */
 void attempts_free(struct run *r);
+
+/* aside.c */
+void aside_on_silent(void *user, uint64_t job);   /* of pool_ops */
+void aside_on_answered(void *user, uint64_t job); /* of pool_ops */
+void aside_go(struct run *r, uint32_t target);    /* SCHED_DO_GO */
+/* To the gate again, without a job now: at once, or when it has a place. */
+void aside_again(struct attempt *a);
+/* Its job ended for want of a place: no end of an attempt. */
+bool aside_was_dropped(struct attempt *a, const struct session_result *res);
 
 /* fallback.c */
 /* Gives the attempt a job that is a process of OpenSSH's ssh. RC_OK, or why not (RC_CONFIG,

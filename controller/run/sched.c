@@ -11,8 +11,16 @@
 
 #include "common/mem.h"
 #include "controller/run/backoff.h"
+#include "controller/run/queues.h"
 
 enum state { WAITING, RUNNING, BACKING_OFF, FINAL };
+
+/* Of one that runs: does it hold one of the window's places? */
+enum aside {
+    PLACED,
+    SILENT,  /* no: nothing has been heard of it */
+    IN_LINE, /* no: it was heard of, and waits for one */
+};
 
 struct target {
     uint64_t used_ms;   /* of the connect bound, back-offs included */
@@ -22,11 +30,8 @@ struct target {
     bool sent;      /* the running attempt's command was sent */
     bool cancelled; /* DO_CANCEL was given */
     bool trial;     /* the running attempt is a suspect's */
-};
-
-struct due {
-    uint64_t at;
-    uint32_t target;
+    uint8_t aside;  /* enum aside, of the running attempt */
+    bool keeps;     /* it was in line for its place, and does not lose it again */
 };
 
 struct sched {
@@ -36,10 +41,9 @@ struct sched {
     uint32_t next_new; /* first target never started */
     uint32_t skipped;  /* after it, final without a start: their group is dead */
     uint32_t running, finals, failed, started;
-    struct due *heap;
-    uint32_t heap_count;
-    uint32_t *suspects; /* a ring */
-    uint32_t suspect_first, suspect_count;
+    uint32_t aside; /* of those that run, that hold no place */
+    struct due_heap resting;
+    struct ring suspects, line;
     uint32_t cleared; /* trials that run and whose command was sent */
     struct sched_action *actions;
     size_t action_count;
@@ -72,37 +76,6 @@ static uint32_t percent_of(uint32_t total, uint32_t percent)
     return (uint32_t)((uint64_t)total * percent / 100);
 }
 
-static enum rc check_waves(const struct sched_opts *o, struct err *e)
-{
-    if (o->wave_count > SCHED_WAVES_MAX)
-        return err_set(e, RC_USAGE, "at most %d sizes of waves", SCHED_WAVES_MAX);
-    for (uint32_t i = 0; i < o->wave_count; i++) {
-        if (o->waves[i].n == 0)
-            return err_set(e, RC_USAGE, "a wave of 0 hosts never ends; use 1 or more");
-        if (o->waves[i].percent && o->waves[i].n > 100)
-            return err_set(e, RC_USAGE, "a wave of %u%%; at most 100%%", o->waves[i].n);
-    }
-    return RC_OK;
-}
-
-static enum rc check_opts(const struct sched_opts *o, uint32_t targets, struct err *e)
-{
-    if (o->fanout == 0)
-        return err_set(e, RC_USAGE, "a fan-out of 0 starts nothing; use 1 or more");
-    if (o->rate != 0 && !(o->rate >= 1e-6 && o->rate <= 1e6))
-        return err_set(e, RC_USAGE,
-                       "the rate of logins must be between 0.000001 and 1000000 a second, or 0");
-    if (o->retry_on_count > SCHED_RETRY_ON_MAX)
-        return err_set(e, RC_USAGE, "at most %d causes to retry on", SCHED_RETRY_ON_MAX);
-    if (o->connect_timeout_ms == 0)
-        return err_set(e, RC_USAGE, "a connect timeout of 0 reaches nothing");
-    if (o->max_fail_set && o->max_fail_percent && o->max_fail > 100)
-        return err_set(e, RC_USAGE, "a budget of %u%% failures; at most 100%%", o->max_fail);
-    if (targets == UINT32_MAX)
-        return err_set(e, RC_LIMIT, "too many hosts");
-    return check_waves(o, e);
-}
-
 static double burst(const struct sched *s)
 {
     return s->opts.rate > 10 ? s->opts.rate / 10 : 1;
@@ -127,10 +100,17 @@ static void open_wave(struct sched *s)
         s->wave_finals += s->targets[i].state == FINAL;
 }
 
+/* In one step each target starts, goes on, is cancelled or becomes final, once, and the event's own
+ * may go on and be cancelled; and the run is said to have stopped and to be done. */
+static size_t actions_max(const struct sched *s)
+{
+    return (size_t)s->total + 3;
+}
+
 enum rc sched_new(struct sched **out, const struct sched_opts *opts, uint32_t targets,
                   struct err *e)
 {
-    enum rc rc = check_opts(opts, targets, e);
+    enum rc rc = sched_opts_check(opts, targets, e);
     if (rc != RC_OK)
         return rc;
     struct sched *s = mem_calloc(1, sizeof *s);
@@ -139,12 +119,9 @@ enum rc sched_new(struct sched **out, const struct sched_opts *opts, uint32_t ta
     s->opts = *opts;
     s->total = targets;
     s->targets = mem_calloc(targets, sizeof *s->targets);
-    s->heap = mem_calloc(targets, sizeof *s->heap);
-    s->suspects = mem_calloc(targets, sizeof *s->suspects);
-    /* In one step each target starts, is cancelled or becomes final, once; and the run is said to
-     * have stopped and to be done. */
-    s->actions = mem_calloc((size_t)targets + 2, sizeof *s->actions);
-    if (s->targets == NULL || s->heap == NULL || s->suspects == NULL || s->actions == NULL) {
+    s->actions = mem_calloc(actions_max(s), sizeof *s->actions);
+    if (s->targets == NULL || s->actions == NULL || due_heap_init(&s->resting, targets) != RC_OK ||
+        ring_init(&s->suspects, targets) != RC_OK || ring_init(&s->line, targets) != RC_OK) {
         sched_free(s);
         return err_nomem(e);
     }
@@ -166,8 +143,9 @@ void sched_free(struct sched *s)
     if (s == NULL)
         return;
     mem_free(s->targets);
-    mem_free(s->heap);
-    mem_free(s->suspects);
+    due_heap_fini(&s->resting);
+    ring_fini(&s->suspects);
+    ring_fini(&s->line);
     mem_free(s->actions);
     mem_free(s);
 }
@@ -175,59 +153,10 @@ void sched_free(struct sched *s)
 static struct sched_action *act(struct sched *s, enum sched_action_type type, uint32_t target,
                                 enum problem problem)
 {
-    must(s->action_count < (size_t)s->total + 2);
+    must(s->action_count < actions_max(s));
     struct sched_action *a = &s->actions[s->action_count++];
     *a = (struct sched_action){.type = type, .target = target, .problem = problem};
     return a;
-}
-
-/* ---- the heap of those backing off ---- */
-
-static bool before(const struct due *a, const struct due *b)
-{
-    return a->at != b->at ? a->at < b->at : a->target < b->target;
-}
-
-static void heap_push(struct sched *s, uint64_t at, uint32_t target)
-{
-    uint32_t i = s->heap_count++;
-    struct due d = {at, target};
-    for (; i > 0 && before(&d, &s->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        s->heap[i] = s->heap[(i - 1) / 2];
-    s->heap[i] = d;
-}
-
-static uint32_t heap_pop(struct sched *s)
-{
-    uint32_t top = s->heap[0].target;
-    struct due last = s->heap[--s->heap_count];
-    uint32_t i = 0, n = s->heap_count;
-    for (uint32_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && before(&s->heap[child + 1], &s->heap[child]))
-            child++;
-        if (!before(&s->heap[child], &last))
-            break;
-        s->heap[i] = s->heap[child];
-    }
-    if (n > 0)
-        s->heap[i] = last;
-    return top;
-}
-
-/* ---- suspects ---- */
-
-static void suspect_push(struct sched *s, uint32_t target)
-{
-    s->suspects[(uint32_t)(((uint64_t)s->suspect_first + s->suspect_count) % s->total)] = target;
-    s->suspect_count++;
-}
-
-static uint32_t suspect_pop(struct sched *s)
-{
-    uint32_t target = s->suspects[s->suspect_first];
-    s->suspect_first = (s->suspect_first + 1) % s->total;
-    s->suspect_count--;
-    return target;
 }
 
 static bool is_suspect(const struct outcome *o)
@@ -265,12 +194,12 @@ static void stop(struct sched *s, enum problem why)
     if (s->stop != PROBLEM_NONE)
         return;
     s->stop = why;
-    if (waiting(s) > 0 || s->heap_count > 0 || s->suspect_count > 0)
+    if (waiting(s) > 0 || s->resting.count > 0 || s->suspects.count > 0)
         tell_stop(s, why);
-    while (s->heap_count > 0)
-        set_final(s, heap_pop(s), PROBLEM_NONE);
-    while (s->suspect_count > 0)
-        set_final(s, suspect_pop(s), PROBLEM_NONE);
+    while (s->resting.count > 0)
+        set_final(s, due_heap_pop(&s->resting), PROBLEM_NONE);
+    while (s->suspects.count > 0)
+        set_final(s, ring_pop(&s->suspects), PROBLEM_NONE);
     while (waiting(s) > 0) {
         if (s->targets[s->next_new].state == WAITING)
             set_final(s, s->next_new, why);
@@ -307,19 +236,9 @@ static void check_deadline(struct sched *s)
 
 /* ---- an attempt ends ---- */
 
-static bool in_retry_on(const struct sched *s, const struct outcome *o)
+static void check_runs(const struct sched *s, uint32_t target)
 {
-    for (uint32_t i = 0; i < s->opts.retry_on_count; i++) {
-        const struct sched_retry_on *r = &s->opts.retry_on[i];
-        if (r->kind == RETRY_ON_STATUS && r->value == (int)problem_status(o->problem))
-            return true;
-        if (r->kind == RETRY_ON_PROBLEM && r->value == (int)o->problem)
-            return true;
-        if (r->kind == RETRY_ON_EXIT && o->problem == PROBLEM_EXIT_NONZERO &&
-            r->value == o->exit_code)
-            return true;
-    }
-    return false;
+    must(target < s->total && s->targets[target].state == RUNNING);
 }
 
 static bool is_throttled(const struct outcome *o)
@@ -348,7 +267,7 @@ static bool wants_retry(const struct sched *s, const struct target *t, const str
     if (t->trial && is_suspect(o)) /* twice, and now alone: it is the one */
         return false;
     bool fast = !o->sent && problem_retry(o->problem) == RETRY_FAST;
-    return fast || (o->problem != PROBLEM_BECOME_WRONG_PASSWORD && in_retry_on(s, o));
+    return fast || (o->problem != PROBLEM_BECOME_WRONG_PASSWORD && sched_opts_retry(&s->opts, o));
 }
 
 /* What was sent has had its connection: a retry of it gets the whole bound again. Otherwise all
@@ -369,9 +288,9 @@ static bool plan_retry(struct sched *s, uint32_t target, const struct outcome *o
     }
     t->state = BACKING_OFF;
     if (is_suspect(o))
-        suspect_push(s, target);
+        ring_push(&s->suspects, target);
     else
-        heap_push(s, s->now + wait, target);
+        due_heap_push(&s->resting, s->now + wait, target);
     return true;
 }
 
@@ -412,13 +331,72 @@ static void skip_group(struct sched *s, uint32_t group)
         stop(s, PROBLEM_NOT_STARTED_BUDGET);
 }
 
+/* ---- those that hold no place ---- */
+
+/* So many that nobody answers for shall not keep the others waiting; what they cost is a socket. */
+static void fell_silent(struct sched *s, uint32_t target)
+{
+    struct target *t = &s->targets[target];
+    if (t->aside != PLACED || t->keeps || s->aside == s->opts.aside)
+        return;
+    t->aside = SILENT;
+    s->aside++;
+}
+
+static void answered(struct sched *s, uint32_t target)
+{
+    struct target *t = &s->targets[target];
+    must(t->aside != IN_LINE);
+    if (t->aside == SILENT) {
+        t->aside = IN_LINE;
+        ring_push(&s->line, target);
+    } else {
+        act(s, SCHED_DO_GO, target, PROBLEM_NONE);
+    }
+}
+
+static bool has_room(const struct sched *s)
+{
+    return s->running - s->aside < s->opts.fanout;
+}
+
+static void place(struct sched *s, struct target *t)
+{
+    t->aside = PLACED;
+    t->keeps = true;
+    s->aside--;
+}
+
+/* Before any that was never started. */
+static void serve_line(struct sched *s)
+{
+    while (s->line.count > 0 && has_room(s)) {
+        uint32_t target = ring_pop(&s->line);
+        place(s, &s->targets[target]);
+        if (!s->targets[target].cancelled)
+            act(s, SCHED_DO_GO, target, PROBLEM_NONE);
+    }
+}
+
+static void leave_aside(struct sched *s, uint32_t target)
+{
+    struct target *t = &s->targets[target];
+    if (t->aside == IN_LINE)
+        ring_remove(&s->line, target);
+    if (t->aside != PLACED)
+        place(s, t);
+}
+
+/* ---- an attempt's end ---- */
+
 static void finished(struct sched *s, const struct sched_event *ev)
 {
-    must(ev->target < s->total && s->targets[ev->target].state == RUNNING);
+    check_runs(s, ev->target);
     must(ev->outcome != NULL);
     struct target *t = &s->targets[ev->target];
     struct outcome o = *ev->outcome;
     o.sent = o.sent || t->sent;
+    leave_aside(s, ev->target);
     s->running--;
     s->cleared -= t->trial && t->sent;
     t->throttled += is_throttled(&o);
@@ -459,6 +437,7 @@ static void start(struct sched *s, uint32_t target, bool trial)
     t->state = RUNNING;
     t->sent = false;
     t->trial = trial;
+    t->keeps = false;
     s->started += t->attempts == 0;
     t->attempts++;
     s->running++;
@@ -469,13 +448,13 @@ static void start(struct sched *s, uint32_t target, bool trial)
 
 static bool due_now(const struct sched *s)
 {
-    return s->heap_count > 0 && s->heap[0].at <= s->now;
+    return s->resting.count > 0 && s->resting.items[0].at <= s->now;
 }
 
 /* Nothing else is left to start, and whoever runs has shown that it kills no worker. */
 static bool trial_may_start(const struct sched *s)
 {
-    return s->suspect_count > 0 && s->heap_count == 0 && s->running == s->cleared;
+    return s->suspects.count > 0 && s->resting.count == 0 && s->running == s->cleared;
 }
 
 /* Those whose group died before their turn are no longer in line. */
@@ -490,21 +469,28 @@ static void pass_skipped(struct sched *s)
 /* Starts what may start. Returns when it wants to be called again (in inner time). */
 static uint64_t start_more(struct sched *s)
 {
-    if (s->stop != PROBLEM_NONE || s->paused)
+    if (s->paused)
+        return UINT64_MAX;
+    serve_line(s);
+    if (s->stop != PROBLEM_NONE)
         return UINT64_MAX;
     while (s->wave_finals == s->wave_end - s->wave_start && s->wave_end < s->total)
         open_wave(s);
-    while (s->running < s->opts.fanout) {
+    while (has_room(s)) {
         pass_skipped(s);
         bool retry = due_now(s), trial = false;
         if (!retry && s->next_new == s->wave_end) {
             trial = trial_may_start(s);
             if (!trial)
-                return s->heap_count > 0 ? s->heap[0].at : UINT64_MAX;
+                return s->resting.count > 0 ? s->resting.items[0].at : UINT64_MAX;
         }
         if (!take_token(s))
             return token_at(s);
-        start(s, trial ? suspect_pop(s) : retry ? heap_pop(s) : s->next_new++, trial);
+        start(s,
+              trial   ? ring_pop(&s->suspects)
+              : retry ? due_heap_pop(&s->resting)
+                      : s->next_new++,
+              trial);
     }
     return UINT64_MAX; /* full: the next end of an attempt makes room */
 }
@@ -541,8 +527,17 @@ static void handle(struct sched *s, const struct sched_event *ev)
     switch (ev->type) {
     case SCHED_EV_TICK: break;
     case SCHED_EV_FINISHED: finished(s, ev); break;
+    case SCHED_EV_SILENT:
+        check_runs(s, ev->target);
+        fell_silent(s, ev->target);
+        break;
+    case SCHED_EV_ANSWERED:
+        check_runs(s, ev->target);
+        answered(s, ev->target);
+        break;
     case SCHED_EV_SENT:
-        must(ev->target < s->total && s->targets[ev->target].state == RUNNING);
+        check_runs(s, ev->target);
+        must(s->targets[ev->target].aside == PLACED);
         s->cleared += s->targets[ev->target].trial && !s->targets[ev->target].sent;
         s->targets[ev->target].sent = true;
         break;
@@ -591,7 +586,7 @@ void sched_counts(const struct sched *s, struct sched_counts *out)
         .total = s->total,
         .waiting = waiting(s),
         .running = s->running,
-        .backing_off = s->heap_count + s->suspect_count,
+        .backing_off = s->resting.count + s->suspects.count,
         .final_ = s->finals,
         .failed = s->failed,
         .started = s->started,

@@ -4,10 +4,10 @@
  * sessions; random numbers come from its own seeded generator. So a virtual clock can run it a
  * hundred thousand times. Targets are numbers from 0; what they are is the caller's business.
  *
- * Rules it owns: sliding window (fan-out), rate of new logins, --serial waves, retries with
- * full-jitter back-off inside the connect bound (after a worker's death without one, but last and
- * one at a time: who kills a worker shall not kill them all), breaker, --max-fail budget,
- * --deadline, cancel.
+ * Rules it owns: sliding window (fan-out), which hosts that nothing is heard of do not fill, rate
+ * of new logins, --serial waves, retries with full-jitter back-off inside the connect bound (after
+ * a worker's death without one, but last and one at a time: who kills a worker shall not kill them
+ * all), breaker, --max-fail budget, --deadline, cancel.
  */
 #ifndef CONTROLLER_RUN_SCHED_H
 #define CONTROLLER_RUN_SCHED_H
@@ -33,8 +33,9 @@ struct sched_retry_on {
 };
 
 struct sched_opts {
-    uint32_t fanout;  /* at least 1 */
-    double rate;      /* new logins per second (a tenth of a second's worth at once), 0: no limit */
+    uint32_t fanout; /* at least 1 */
+    uint32_t aside;  /* that many more may run of which nothing is heard; 0: they fill places too */
+    double rate;     /* new logins per second (a tenth of a second's worth at once), 0: no limit */
     uint32_t retries; /* further attempts per host, 0 for none */
     struct sched_retry_on retry_on[SCHED_RETRY_ON_MAX];
     uint32_t retry_on_count;
@@ -55,9 +56,15 @@ struct sched_opts {
 enum sched_event_type {
     SCHED_EV_TICK,     /* nothing happened but time */
     SCHED_EV_FINISHED, /* an attempt ended: target, outcome, connect_ms_used */
-    SCHED_EV_SENT,     /* target's command was sent (never retried by default from now on) */
-    SCHED_EV_CANCEL,   /* first Ctrl-C, SIGTERM: start nothing new, cancel what runs */
-    SCHED_EV_PAUSE,    /* the reader holds us up: start nothing, deadlines stand still */
+    /* Nothing has been heard of target, which runs, for a while: another may have its place. Only
+     * before its login. */
+    SCHED_EV_SILENT,
+    /* It was heard of, or is to be tried in another way: it goes no further before its DO_GO, which
+     * comes in this step or in a later one, unless it is cancelled. */
+    SCHED_EV_ANSWERED,
+    SCHED_EV_SENT,   /* target's command was sent (never retried by default from now on) */
+    SCHED_EV_CANCEL, /* first Ctrl-C, SIGTERM: start nothing new, cancel what runs */
+    SCHED_EV_PAUSE,  /* the reader holds us up: start nothing, deadlines stand still */
     SCHED_EV_RESUME,
     SCHED_EV_GROUP_DEAD, /* `group` cannot be reached: none of it that was never started starts */
 };
@@ -72,6 +79,7 @@ struct sched_event {
 
 enum sched_action_type {
     SCHED_DO_START,   /* begin attempt `attempt` (from 1), budget_ms left of the connect bound */
+    SCHED_DO_GO,      /* the answer to ANSWERED: it has a place */
     SCHED_DO_CANCEL,  /* end the running attempt; problem says why (cancelled, run-deadline) */
     SCHED_DO_FINAL,   /* the target has its final outcome: that of its last attempt (problem NONE),
                          or problem when it was never started (NOT_STARTED_*); exactly once per
@@ -106,7 +114,12 @@ struct sched_counts {
 
 struct sched;
 
-/* Checks the options (RC_USAGE); opts is copied. All memory of the run is taken here. */
+/* RC_OK; RC_USAGE, RC_LIMIT: what is wrong with them. */
+enum rc sched_opts_check(const struct sched_opts *opts, uint32_t targets, struct err *e);
+/* Is that outcome one of --retry-on's? */
+bool sched_opts_retry(const struct sched_opts *opts, const struct outcome *o);
+
+/* Checks the options as above; opts is copied. All memory of the run is taken here. */
 enum rc sched_new(struct sched **out, const struct sched_opts *opts, uint32_t targets,
                   struct err *e);
 void sched_free(struct sched *s);

@@ -54,10 +54,12 @@ static const struct state_row {
     uint64_t limit_ms;
     uint64_t budget;
 } rows[S_COUNT] = {
-    [S_CONNECT] = {"connect", TO(S_BANNER) | TO(S_CLOSE), PHASE_CONNECT, PROBLEM_CONNECT_TIMEOUT, 0,
-                   0},
-    [S_FORWARD] = {"forward", TO(S_BANNER) | TO(S_CLOSE), PHASE_CONNECT, PROBLEM_CONNECT_TIMEOUT, 0,
-                   0},
+    [S_CONNECT] = {"connect", TO(S_HELD) | TO(S_BANNER) | TO(S_CLOSE), PHASE_CONNECT,
+                   PROBLEM_CONNECT_TIMEOUT, 0, 0},
+    [S_FORWARD] = {"forward", TO(S_HELD) | TO(S_BANNER) | TO(S_CLOSE), PHASE_CONNECT,
+                   PROBLEM_CONNECT_TIMEOUT, 0, 0},
+    [S_HELD] = {"held", TO(S_BANNER) | TO(S_CLOSE), PHASE_CONNECT, PROBLEM_CONNECT_TIMEOUT,
+                SESSION_HELD_MS, 0},
     [S_BANNER] = {"banner", TO(S_KEX) | TO(S_CLOSE), PHASE_BANNER, PROBLEM_BANNER_TIMEOUT, 15000,
                   PRELUDE_MAX},
     [S_KEX] = {"kex", TO(S_HOSTKEY) | TO(S_CLOSE), PHASE_KEX, PROBLEM_KEX_TIMEOUT, 20000,
@@ -127,9 +129,11 @@ void session_set_deadline(struct session *s)
         wheel_disarm(&s->env->wheel, &s->timer);
         return;
     }
-    if (!s->result.outcome.sent &&
-        s->state != S_SIGN) /* the agent's line is not the host's fault */
+    if (!s->result.outcome.sent && s->state != S_SIGN &&
+        s->state != S_HELD) /* our own lines are not the host's fault */
         due = earlier(due, s->budget_due_ms);
+    if (session_is_connecting(s))
+        due = earlier(due, s->silent_due_ms);
     if (s->state == S_RUN && !s->env->paused) {
         if (s->run_timeout_ms > 0)
             due = earlier(due, s->run_ms + s->run_timeout_ms);
@@ -153,7 +157,7 @@ void session_skip_clock(struct session *s, uint64_t paused_ms, uint64_t now_ms)
 /* --- the states, in order --- */
 
 /* Called by libssh's data callback: copies are the caller's business, flags are ours. */
-static void on_data(void *user, bool is_stderr, const void *p, size_t n)
+void session_on_data(void *user, bool is_stderr, const void *p, size_t n)
 {
     struct session *s = user;
     struct so_far *r = &s->result;
@@ -164,43 +168,6 @@ static void on_data(void *user, bool is_stderr, const void *p, size_t n)
     if (s->silence_timeout_ms > 0)
         s->heard_ms = clock_ms();
     s->ops->data(s->user, is_stderr, p, n);
-}
-
-static enum step in_connect(struct session *s)
-{
-    if (!s->ready && !s->broken)
-        return STEP_WAIT;
-    int sys = 0;
-    socklen_t len = sizeof sys;
-    if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &sys, &len) != 0)
-        sys = errno;
-    if (sys != 0) {
-        char detail[DIAGNOSE_DETAIL];
-        /* A refusal is ECONNREFUSED: this one was accepted, and cut before we looked. */
-        if (sys == ECONNRESET)
-            s->result.outcome.phase = PHASE_BANNER;
-        enum problem p = diagnose_connect(sys, s->addr.sa.sa_family == AF_INET6, s->where, detail);
-        return session_fail(s, p, "%s", detail);
-    }
-    return session_connected(s);
-}
-
-/* There is a stream to the server, whatever carries it. */
-enum step session_connected(struct session *s)
-{
-    s->result.timing.connected = session_elapsed_us(s);
-    struct sshio_spec spec = {.fd = s->fd,
-                              .hostkey_types = s->hostkey_types,
-                              .legacy = s->legacy,
-                              .data = on_data,
-                              .user = s};
-    struct err e = {0};
-    s->prelude = mem_calloc(1, sizeof *s->prelude);
-    enum rc rc = s->prelude != NULL ? sshio_new(&s->io, &spec, &e) : err_nomem(&e);
-    if (rc != RC_OK)
-        return session_fail(s, rc == RC_INTERNAL ? PROBLEM_INTERNAL : PROBLEM_LOCAL_RESOURCE, "%s",
-                            e.msg);
-    return session_move(s, S_BANNER);
 }
 
 /* libssh swallows what comes before the banner, and the reason of a refusal with it: look at the
@@ -396,8 +363,9 @@ static enum step obey_cancel(struct session *s)
 static enum step step_state(struct session *s)
 {
     switch (s->state) {
-    case S_CONNECT: return in_connect(s);
+    case S_CONNECT: return session_in_connect(s);
     case S_FORWARD: return session_in_forward(s);
+    case S_HELD: return session_in_held(s);
     case S_BANNER: return in_banner(s);
     case S_KEX: return in_kex(s);
     case S_HOSTKEY: return session_in_hostkey(s);
@@ -429,7 +397,8 @@ static bool more_waits(const struct session *s, uint64_t before)
 /* Its owner has the next word, the socket none. */
 static bool awaits_owner(const struct session *s)
 {
-    return s->state == S_HOSTKEY || s->state == S_SIGN || session_awaits_password(s);
+    return s->state == S_HELD || s->state == S_HOSTKEY || s->state == S_SIGN ||
+           session_awaits_password(s);
 }
 
 void session_tick(struct session *s)
@@ -496,8 +465,8 @@ static enum step late(struct session *s)
 {
     char took[NUM_TEXT];
     uint64_t since = rows[s->state].limit_ms;
-    if (!s->result.outcome.sent && s->state != S_SIGN && s->budget_due_ms != 0 &&
-        clock_ms() >= s->budget_due_ms)
+    if (!s->result.outcome.sent && s->state != S_SIGN && s->state != S_HELD &&
+        s->budget_due_ms != 0 && clock_ms() >= s->budget_due_ms)
         since = s->connect_budget_ms;
     else if (s->state == S_CONNECT)
         since = s->tcp_budget_ms;
@@ -506,6 +475,8 @@ static enum step late(struct session *s)
     switch (s->state) {
     case S_CONNECT: return session_fail(s, p, "connect to %s: no answer in %s", s->where, took);
     case S_FORWARD: return session_forward_late(s, took);
+    case S_HELD:
+        return session_fail(s, p, "%s answered late, and nobody had time for it", s->where);
     case S_BANNER:
         if (s->prelude->first[0] != '\0')
             return session_fail(s, p, "%s said \"%s\" and sent no SSH banner in %s", s->where,
@@ -536,7 +507,7 @@ static bool last_look(struct session *s)
 {
     enum session_state state = s->state;
     uint64_t bytes = s->io != NULL ? sshio_bytes_in(s->io) : 0;
-    s->ready = state != S_CONNECT && state != S_FORWARD;
+    s->ready = !session_is_connecting(s);
     session_tick(s);
     if (s->state >= S_CLOSE)
         return true;
@@ -552,7 +523,7 @@ static bool last_look(struct session *s)
 void session_on_deadline(struct wheel_timer *timer)
 {
     struct session *s = (struct session *)((char *)timer - offsetof(struct session, timer));
-    if (last_look(s))
+    if (last_look(s) || session_tell_silent(s))
         return;
     switch (s->state) {
     case S_RUN: run_late(s); break;

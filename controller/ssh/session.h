@@ -28,6 +28,9 @@ enum {
     SESSION_MAX_BLOBS = 8,
     SESSION_MAX_INPUT = 256 * 1024, /* of session_input, not yet sent */
     SESSION_TAKEN = 64 * 1024,      /* that much of it was sent: session_ops.taken */
+    /* Nobody is farther away than that by much: who has not answered a connect by then is perhaps
+     * not there (session_ops.silent). */
+    SESSION_SILENT_MS = 250,
     SESSION_LEAST_LIMIT_MS = 15000, /* the shortest bound that a state after TCP has of its own */
 };
 
@@ -109,6 +112,13 @@ struct session_result {
 };
 
 struct session_ops {
+    /* The connect is unanswered after SESSION_SILENT_MS. At most once; NULL: nobody wants to know,
+     * and `answered` does not come either. */
+    void (*silent)(void *user);
+    /* After `silent`: the connection is there after all, and goes no further before session_go. The
+     * server is not kept waiting for long: after 5 s without it the session ends, with
+     * connect-timeout. */
+    void (*answered)(void *user);
     /* The host's key is there: answer with session_hostkey_answer, now or later (the host-key
      * state has the connect budget as its bound; time that the answer takes counts). A scan wants
      * no answer. */
@@ -178,6 +188,9 @@ void session_finish(struct session *s);
  * none, or its end was said. */
 enum rc session_input(struct session *s, const void *p, size_t n);
 enum rc session_input_eof(struct session *s); /* RC_OK, RC_PROTO */
+
+/* What `answered` waits for. Ignored when it does not. */
+void session_go(struct session *s);
 
 /* A link that is logged in and has not ended: others can go through it. */
 bool session_is_linked(const struct session *s);

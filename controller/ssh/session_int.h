@@ -16,6 +16,7 @@
 enum session_state {
     S_CONNECT, /* our own TCP connect is under way */
     S_FORWARD, /* instead: a channel through the link is asked for */
+    S_HELD,    /* connected, late; waiting for session_go */
     S_BANNER,  /* connected; waiting for the server's first line */
     S_KEX,     /* key exchange */
     S_HOSTKEY, /* waiting for session_hostkey_answer */
@@ -92,6 +93,8 @@ struct session {
     bool ready;  /* the socket was reported ready since the last tick */
     bool broken; /* the poll handle reported an error and has stopped itself */
     int events;  /* what poll waits for now */
+    bool silent; /* it was told that nothing was heard */
+    bool went;   /* session_go */
     uv_poll_t poll;
     struct wheel_timer timer;
     struct sshio *io;
@@ -100,6 +103,7 @@ struct session {
     uint64_t start_us;
     uint64_t state_due_ms;  /* of this state; 0: none */
     uint64_t budget_due_ms; /* of everything before the command is sent */
+    uint64_t silent_due_ms; /* tell that nothing was heard; 0: told, or nobody wants to know */
     uint64_t run_ms;        /* start of the run, moved on by pauses */
     uint64_t heard_ms;      /* last data of the run, likewise */
     uint64_t state_bytes;   /* sshio_bytes_in when the state began */
@@ -214,8 +218,6 @@ uint64_t session_elapsed_us(const struct session *s);
 enum step session_move(struct session *s, enum session_state to);
 /* The server sends more requests than any use explains. */
 bool session_floods(const struct session *s);
-/* Begins to speak SSH on s->fd, which poll watches. */
-enum step session_connected(struct session *s);
 void session_on_deadline(struct wheel_timer *timer);
 
 /* session_input.c: gives the command its input as the window and the socket take it, then EOF. OK
@@ -244,6 +246,18 @@ enum step session_check_budget(struct session *s, uint64_t budget);
 enum step session_in_hostkey(struct session *s);
 enum step session_in_service(struct session *s);
 enum step session_in_auth(struct session *s);
+
+/* session_connect.c */
+enum { SESSION_HELD_MS = 5 * 1000 }; /* one that was answered late, until there is a place for it */
+bool session_is_connecting(const struct session *s);
+enum step session_in_connect(struct session *s);
+enum step session_in_held(struct session *s);
+/* There is a stream to the server on s->fd, which poll watches, whatever carries it. */
+enum step session_connected(struct session *s);
+/* A deadline: was it only the time to tell that nothing was heard? */
+bool session_tell_silent(struct session *s);
+/* session.c: libssh's callback. */
+void session_on_data(void *user, bool is_stderr, const void *p, size_t n);
 
 /* session_link.c */
 enum step session_in_forward(struct session *s);

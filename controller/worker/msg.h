@@ -34,6 +34,7 @@ enum msg_type {
     MSG_EXEC = 14,     /* the next command of a warm job */
     MSG_INPUT = 15,    /* raw: 1 byte, 1 on the last part; then bytes for its standard input */
     MSG_FINISH = 16,   /* empty: no further command */
+    MSG_GO = 17,       /* empty: what ANSWERED waits for */
     /* worker to coordinator */
     MSG_TROUBLE = 64,
     MSG_HOSTKEY = 65,
@@ -47,6 +48,8 @@ enum msg_type {
     MSG_BEGUN = 75,         /* empty: the job has left the line, its time runs */
     MSG_READY = 76,         /* empty: it is set up, and shut in */
     MSG_ENDED = 77,         /* a warm job's command is over: as DONE */
+    MSG_SILENT = 79,        /* empty: the connect is not answered yet */
+    MSG_ANSWERED = 80,      /* empty: now it is; waits for GO */
     MSG_TAKEN = 78,         /* raw: 4 bytes, so much INPUT went out */
 };
 
@@ -136,7 +139,8 @@ enum rc msg_get_calm(const struct frame *f, unsigned *ms, struct err *e);
 enum rc msg_put_cancel(struct buf *out, uint64_t job, enum problem problem, bool now);
 enum rc msg_get_cancel(const struct frame *f, enum problem *problem, bool *now, struct err *e);
 
-/* Messages without a payload: PAUSE, RESUME, BEGUN, AUTHENTICATED, SENT, SECRET_WANTED, FINISH. */
+/* Messages without a payload: PAUSE, RESUME, BEGUN, AUTHENTICATED, SENT, SECRET_WANTED, FINISH, GO,
+ * SILENT, ANSWERED. */
 enum rc msg_put_empty(struct buf *out, enum msg_type type, uint64_t id);
 enum rc msg_get_empty(const struct frame *f, struct err *e);
 

@@ -377,6 +377,18 @@ void pool_said(struct pool_worker *w, enum rc rc)
         pool_condemn(w, "a message to it could not be queued");
 }
 
+void pool_go(struct pool *p, uint64_t job)
+{
+    struct pool_job *j = pool_find_job(p, job);
+    if (j == NULL || j->connect != JOB_HELD || !j->worker->alive)
+        return;
+    j->connect = JOB_GONE_ON;
+    enum rc rc = chan_reserve(&j->worker->chan, FRAME_HEADER);
+    if (rc == RC_OK)
+        rc = msg_put_empty(chan_out(&j->worker->chan), MSG_GO, job);
+    pool_said(j->worker, rc);
+}
+
 void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, enum problem problem,
                          const char *detail)
 {

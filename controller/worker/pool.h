@@ -38,6 +38,10 @@ struct pool_ops {
     /* The job has left the worker's line: its connect budget runs from here on. May be NULL. One
      * that ends as worker-died without it has not touched its host. */
     void (*begun)(void *user, uint64_t job);
+    /* Its connect is not answered yet, and then it is: see session_ops. `answered` wants pool_go;
+     * where that is NULL the pool says it by itself. */
+    void (*silent)(void *user, uint64_t job);
+    void (*answered)(void *user, uint64_t job);
     /* answer with pool_hostkey_answer */
     void (*hostkey)(void *user, uint64_t job, const char *key_type, const void *blob, size_t len);
     /* A password would go to the host now; answer with pool_password_answer. At most once per job,
@@ -91,6 +95,7 @@ enum rc pool_set_stdin(struct pool *p, const void *bytes, size_t n, struct err *
  * already), or RC_NOTFOUND when no worker lives and none is to come, RC_CANCELLED when the link
  * does not (then no done comes). spec is read during the call. */
 enum rc pool_start(struct pool *p, uint64_t job, const struct session_spec *spec, struct err *e);
+void pool_go(struct pool *p, uint64_t job); /* after `answered`; ignored otherwise */
 void pool_hostkey_answer(struct pool *p, uint64_t job, enum hostkey_answer a, enum problem problem,
                          const char *detail);
 /* The password that ops.password asked for; len 0: none is given. */

@@ -20,11 +20,46 @@ static enum rc took_trouble(struct pool *p, const struct frame *f, struct err *e
     return rc;
 }
 
+static enum rc took_silent(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
+{
+    if (j->state != JOB_STARTED || j->connect != JOB_HEARD || j->hostkeys > 0)
+        return breach(e, f, "a silence out of turn");
+    enum rc rc = msg_get_empty(f, e);
+    if (rc != RC_OK)
+        return rc;
+    j->connect = JOB_SILENT;
+    if (p->ops.silent != NULL)
+        p->ops.silent(p->user, j->id);
+    return RC_OK;
+}
+
+static enum rc took_answered(struct pool *p, struct pool_job *j, const struct frame *f,
+                             struct err *e)
+{
+    if (j->connect != JOB_SILENT)
+        return breach(e, f, "an answer out of turn");
+    enum rc rc = msg_get_empty(f, e);
+    if (rc != RC_OK)
+        return rc;
+    j->connect = JOB_HELD;
+    if (p->ops.answered != NULL)
+        p->ops.answered(p->user, j->id);
+    else
+        pool_go(p, j->id);
+    return RC_OK;
+}
+
+/* It may go on with its login: nobody has asked it to wait. */
+static bool is_connected(const struct pool_job *j)
+{
+    return j->connect == JOB_HEARD || j->connect == JOB_GONE_ON;
+}
+
 static enum rc took_hostkey(struct pool *p, struct pool_job *j, const struct frame *f,
                             struct err *e)
 {
     struct msg_hostkey m;
-    if (j->state != JOB_STARTED || j->asked || j->hostkeys == HOSTKEYS_PER_JOB)
+    if (j->state != JOB_STARTED || !is_connected(j) || j->asked || j->hostkeys == HOSTKEYS_PER_JOB)
         return breach(e, f, "a host key out of turn");
     enum rc rc = msg_get_hostkey(f, &m, e);
     if (rc != RC_OK)
@@ -50,7 +85,7 @@ static enum rc took_begun(struct pool *p, struct pool_job *j, const struct frame
 
 static enum rc took_wanted(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
 {
-    if (j->state != JOB_STARTED || j->asked || !j->has_password)
+    if (j->state != JOB_STARTED || !is_connected(j) || j->asked || !j->has_password)
         return breach(e, f, "a password out of turn");
     enum rc rc = msg_get_empty(f, e);
     if (rc != RC_OK)
@@ -82,8 +117,8 @@ static enum rc took_sign(struct pool *p, struct pool_job *j, const struct frame 
 static enum rc took_step(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
 {
     enum job_state to = f->type == MSG_SENT ? JOB_SENT : JOB_AUTHENTICATED;
-    if (j->kind == SESSION_SCAN || j->state == JOB_WAITING || j->state >= to || j->asked ||
-        j->wanted || j->signing || (j->kind == SESSION_LINK && to == JOB_SENT))
+    if (j->kind == SESSION_SCAN || j->state == JOB_WAITING || j->state >= to || !is_connected(j) ||
+        j->asked || j->wanted || j->signing || (j->kind == SESSION_LINK && to == JOB_SENT))
         return breach(e, f, "a step out of turn");
     enum rc rc = msg_get_empty(f, e);
     if (rc != RC_OK)
@@ -154,6 +189,8 @@ enum rc pool_on_frame(void *user, const struct frame *f, struct err *e)
         return breach(e, f, "about a job that it does not have");
     switch (f->type) {
     case MSG_BEGUN: return took_begun(p, j, f, e);
+    case MSG_SILENT: return took_silent(p, j, f, e);
+    case MSG_ANSWERED: return took_answered(p, j, f, e);
     case MSG_HOSTKEY: return took_hostkey(p, j, f, e);
     case MSG_SECRET_WANTED: return took_wanted(p, j, f, e);
     case MSG_SIGN: return took_sign(p, j, f, e);

@@ -19,6 +19,7 @@ struct pool_job {
     struct pool_worker *worker;
     enum job_state state;
     enum session_kind kind;
+    enum { JOB_HEARD, JOB_SILENT, JOB_HELD, JOB_GONE_ON } connect;
     bool asked;            /* a host key waits for our answer */
     bool has_password;     /* and it may be asked for once */
     bool wanted;           /* a password waits for our answer */

@@ -93,6 +93,18 @@ static void on_hostkey(void *user, const char *key_type, const void *blob, size_
         worker_said(w, rc);
 }
 
+static void on_silent(void *user)
+{
+    struct worker_job *j = user;
+    worker_said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_SILENT, j->id));
+}
+
+static void on_answered(void *user)
+{
+    struct worker_job *j = user;
+    worker_said(j->worker, msg_put_empty(chan_out(&j->worker->chan), MSG_ANSWERED, j->id));
+}
+
 static void on_sign(void *user, unsigned id, const void *data, size_t n)
 {
     struct worker_job *j = user;
@@ -191,7 +203,9 @@ static void on_taken(void *user, size_t n)
     worker_said(j->worker, msg_put_taken(chan_out(&j->worker->chan), j->id, n));
 }
 
-static const struct session_ops session_ops = {.hostkey = on_hostkey,
+static const struct session_ops session_ops = {.silent = on_silent,
+                                               .answered = on_answered,
+                                               .hostkey = on_hostkey,
                                                .password = on_password,
                                                .sign = on_sign,
                                                .authenticated = on_authenticated,
@@ -322,6 +336,15 @@ static enum rc took_answer(struct worker *w, const struct frame *f, struct err *
     return rc;
 }
 
+static enum rc took_go(struct worker *w, const struct frame *f, struct err *e)
+{
+    enum rc rc = msg_get_empty(f, e);
+    struct worker_job *j = find_job(w, f->id);
+    if (rc == RC_OK && j != NULL)
+        session_go(j->session);
+    return rc;
+}
+
 static enum rc took_secret(struct worker *w, const struct frame *f, struct err *e)
 {
     const char *text;
@@ -404,6 +427,7 @@ static enum rc on_frame(void *user, const struct frame *f, struct err *e)
     case MSG_START: return took_start(w, f, e);
     case MSG_HOSTKEY_ANSWER: return took_answer(w, f, e);
     case MSG_CANCEL: return took_cancel(w, f, e);
+    case MSG_GO: return took_go(w, f, e);
     case MSG_SECRET: return took_secret(w, f, e);
     case MSG_EXEC: return worker_took_exec(w, f, e);
     case MSG_INPUT: return worker_took_input(w, f, e);

@@ -3,6 +3,7 @@
 have. Hostile servers are in test_hostile.py, simulated faults in test_sim.py."""
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -84,6 +85,55 @@ class Relay:
         conn.close()
 
 
+class LateServer:
+    """In front of a server: takes no connection until it is relieved, then passes on."""
+
+    def __init__(self, host):
+        self.target = (host.address, host.port)
+        self.listener = socket.socket()
+        self.listener.bind((host.address, 0))
+        self.listener.listen(0)
+        self.port = self.listener.getsockname()[1]
+        self.fillers = []
+        while len(self.fillers) < 64:
+            s = socket.socket()
+            s.setblocking(False)
+            self.fillers.append(s)
+            s.connect_ex((host.address, self.port))
+            if not select.select([], [s], [], 0.25)[1]:
+                return
+        raise AssertionError('the queue does not fill')
+
+    def relieve(self):
+        for s in self.fillers:
+            s.close()
+        self.listener.listen(64)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                conn, _ = self.listener.accept()
+            except OSError:
+                return
+            other = socket.create_connection(self.target)
+            for a, b in ((conn, other), (other, conn)):
+                threading.Thread(target=self.copy, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def copy(a, b):
+        while data := Relay.receive(a):
+            try:
+                b.sendall(data)
+            except OSError:
+                break
+        try:
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        a.close()
+
+
 class Faults(MusterCase):
     def log_of(self, fleet, pattern):
         """Lines of the servers' logs that match."""
@@ -122,6 +172,48 @@ class Faults(MusterCase):
         self.assertEqual({h[:3] for h in list(facts)[:5]}, {'web'})
         self.assertLess(took, 40 * 6)
         self.assertTrue(all(h['attempts'] == 1 for h in r.hosts().values()))
+
+    def test_who_is_silent_keeps_nobody_waiting(self):
+        """More that drop SYNs than the fan-out has places, in front of those that answer."""
+        f = self.fleet()
+        f.peer('hole', 'blackhole', 40)
+        f.sshd('web', 10)
+        f.write()
+        r = self.run_on(f, '-f', '32', '--connect-timeout', '10s', '--no-breaker', 'all', '--', 'true',
+                        output='ndjson')
+        facts = r.facts()
+        self.assertEqual({facts[f'web{i}'] for i in range(1, 11)}, {('ok', 'run', None)}, r)
+        self.assertEqual({v for k, v in facts.items() if k.startswith('hole')},
+                         {('unreachable', 'connect', 'connect-timeout')}, r)
+        self.assertEqual({h[:3] for h in list(facts)[:10]}, {'web'}, r)
+
+    def test_a_late_one_waits_for_its_place(self):
+        """It answers when others have all the places: its command runs when one of theirs is over, and
+        no sooner; and that it had to wait is nobody's failure."""
+        f = self.fleet()
+        h = f.sshd('real')[0]
+        late = LateServer(h)
+        self.addCleanup(late.listener.close)
+        f._add(['late'], 'late', [h.address], late.port, 'openssh', h.key, 'right')
+        f.sshd('web', 32)
+        f.write()
+        begun, ended, over = (os.path.join(self.dir, n) for n in ('begun', 'ended', 'over'))
+
+        def relieve():
+            while not (os.path.exists(begun) and os.path.getsize(begun) == 32 * 2) and not os.path.exists(over):
+                time.sleep(0.05)
+            late.relieve()
+        thread = threading.Thread(target=relieve, daemon=True)
+        thread.start()
+        r = self.run_on(f, '-vv', '-f', '32', '--connect-timeout', '60s', 'late,web', '--',
+                        f'if [ $MUSTER_HOST = late ]; then wc -l < {ended}; '
+                        f'else echo x >> {begun}; sleep 12; echo x >> {ended}; fi', output='json')
+        with open(over, 'w'):
+            thread.join()
+        self.assertEqual(set(r.statuses().values()), {'ok'}, r)
+        self.assertEqual(r.hosts()['late']['attempts'], 1)
+        self.assertGreater(int(r.hosts()['late']['stdout']), 0)
+        self.assertIn('late: connect -> held', r.err)
 
     # 5, 14: the end of the connection is not the end of the command
 

@@ -15,7 +15,7 @@
 enum { JOBS = 80 };
 
 struct seen {
-    int begun, hostkeys, asked, authenticated, sent, ended, done;
+    int begun, silent, answered, hostkeys, asked, authenticated, sent, ended, done;
     size_t taken;
     struct session_result command; /* of a warm job, the last */
     char out[2048], err[2048];
@@ -75,6 +75,23 @@ static inline void on_begun(void *user, uint64_t job)
     f->jobs[job].begun++;
     if (f->jobs[job].begun == 1 && ++f->begun == f->want_begun)
         uv_stop(&f->loop);
+}
+
+static inline void on_silent(void *user, uint64_t job)
+{
+    struct fixture *f = user;
+    f->jobs[job].silent++;
+    pool_go(f->pool, job); /* nobody waits for it yet */
+}
+
+static inline void on_answered(void *user, uint64_t job)
+{
+    struct fixture *f = user;
+    f->jobs[job].answered++;
+    assert_int_equal(f->jobs[job].silent, 1);
+    assert_int_equal(f->jobs[job].hostkeys, 0);
+    pool_go(f->pool, job);
+    pool_go(f->pool, job); /* nobody waits any more */
 }
 
 static inline void on_sign(void *user, uint64_t job, unsigned key, const void *data, size_t n)
@@ -151,6 +168,8 @@ static inline void on_taken(void *user, uint64_t job, size_t n)
 }
 
 static const struct pool_ops ops = {.begun = on_begun,
+                                    .silent = on_silent,
+                                    .answered = on_answered,
                                     .hostkey = on_hostkey,
                                     .password = on_password,
                                     .authenticated = on_authenticated,

@@ -34,7 +34,7 @@ struct hand {
     char text[4096];
 };
 
-/* "start 0#1" "final 0" "final 3 budget" "cancel 2 cancelled" "stopped breaker" "done" */
+/* "start 0#1" "go 0" "final 0" "final 3 budget" "cancel 2 cancelled" "stopped breaker" "done" */
 static inline void describe(struct hand *h)
 {
     size_t n = 0;
@@ -48,6 +48,7 @@ static inline void describe(struct hand *h)
         case SCHED_DO_START:
             n += (size_t)snprintf(at, room, "%sstart %u#%u", gap, a->target, a->attempt);
             break;
+        case SCHED_DO_GO: n += (size_t)snprintf(at, room, "%sgo %u", gap, a->target); break;
         case SCHED_DO_CANCEL:
             n += (size_t)snprintf(at, room, "%scancel %u %s", gap, a->target, p);
             break;
@@ -71,6 +72,15 @@ static inline void open_hand(struct hand *h, const struct sched_opts *o, uint32_
 static inline void step(struct hand *h, uint64_t now, enum sched_event_type type, const char *want)
 {
     struct sched_event ev = {.type = type};
+    assert_int_equal(sched_step(h->s, now, &ev, &h->acts), RC_OK);
+    describe(h);
+    assert_string_equal(h->text, want);
+}
+
+static inline void step_of(struct hand *h, uint64_t now, enum sched_event_type type,
+                           uint32_t target, const char *want)
+{
+    struct sched_event ev = {.type = type, .target = target};
     assert_int_equal(sched_step(h->s, now, &ev, &h->acts), RC_OK);
     describe(h);
     assert_string_equal(h->text, want);

@@ -1,6 +1,6 @@
 /* A session that is a script, in place of controller/ssh, for tests of the pool in real processes:
- * what a job does is its command ("ok", "exit 3", "hang", "flood 1000000", "die", "password", or a
- * way to break the protocol). Included by one test.
+ * what a job does is its command ("ok", "exit 3", "hang", "flood 1000000", "die", "password",
+ * "late", or a way to break the protocol). Included by one test.
  */
 #ifndef TESTS_UNIT_SCRIPTED_SESSION_H
 #define TESTS_UNIT_SCRIPTED_SESSION_H
@@ -148,7 +148,15 @@ static void misbehave(const char *how)
         msg_put_done(&b, 1, &r);
     } else if (strcmp(how, "bad-wanted") == 0) /* there is none */
         msg_put_empty(&b, MSG_SECRET_WANTED, 1);
-    else if (strcmp(how, "bad-map") == 0)
+    else if (strcmp(how, "bad-answered") == 0) /* nobody said that it was silent */
+        msg_put_empty(&b, MSG_ANSWERED, 1);
+    else if (strcmp(how, "bad-silent") == 0) {
+        msg_put_empty(&b, MSG_SILENT, 1);
+        msg_put_empty(&b, MSG_SILENT, 1);
+    } else if (strcmp(how, "bad-held") == 0) { /* it does not wait to go on */
+        msg_put_empty(&b, MSG_SILENT, 1);
+        msg_put_hostkey(&b, 1, "ssh-ed25519", "blob", 4);
+    } else if (strcmp(how, "bad-map") == 0)
         frame_append(&b, MSG_HOSTKEY, 1, "\xdd\x02\0\0\0", 5);
     else
         abort();
@@ -334,6 +342,13 @@ static void step(struct session *s)
             while (uv_hrtime() < end)
                 continue;
             s->step--; /* and again in the next turn */
+            return;
+        }
+        if (strcmp(s->command, "late") == 0 && !s->asked) {
+            s->asked = s->waiting = true;
+            s->step--;
+            s->ops.silent(s->user);
+            s->ops.answered(s->user);
             return;
         }
         if (strcmp(s->command, "hang-early") == 0) {
@@ -562,6 +577,12 @@ enum rc session_exec(struct session *s, const struct session_command *c, struct 
     s->input = c->input;
     update_idle(s->env);
     return RC_OK;
+}
+
+void session_go(struct session *s)
+{
+    s->waiting = false;
+    update_idle(s->env);
 }
 
 void session_finish(struct session *s)

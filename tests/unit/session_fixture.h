@@ -43,7 +43,7 @@ struct bench {
 struct probe {
     struct session *s;
     struct session_result r;
-    int done, sent, authenticated, asked;
+    int done, sent, authenticated, asked, silent, answered;
     bool inside; /* a call of ours is on the stack: no callback may come */
     enum hostkey_answer answer;
     bool defer_answer;
@@ -52,6 +52,7 @@ struct probe {
     int wanted;           /* times that a password was asked for */
     const char *password; /* the answer */
     bool pause_on_data;
+    bool go; /* the answer to `answered` */
     enum problem cancel_on_data;
     struct bench *bench;
 };
@@ -96,6 +97,23 @@ static inline void bench_fini(struct bench *b)
     assert_int_equal(uv_loop_close(&b->loop), 0);
     assert_int_equal(mem_live(), b->live);
     clock_set_test(NULL, NULL);
+}
+
+static inline void on_silent(void *user)
+{
+    struct probe *p = user;
+    assert_false(p->inside);
+    p->silent++;
+}
+
+static inline void on_answered(void *user)
+{
+    struct probe *p = user;
+    assert_false(p->inside);
+    assert_int_equal(p->silent, 1);
+    p->answered++;
+    if (p->go)
+        session_go(p->s);
 }
 
 static inline void on_hostkey(void *user, const char *type, const void *blob, size_t len)
@@ -159,7 +177,9 @@ static inline void on_password(void *user)
     session_password_answer(p->s, p->password, p->password != NULL ? strlen(p->password) : 0);
 }
 
-static const struct session_ops ops = {.hostkey = on_hostkey,
+static const struct session_ops ops = {.silent = on_silent,
+                                       .answered = on_answered,
+                                       .hostkey = on_hostkey,
                                        .password = on_password,
                                        .authenticated = on_authenticated,
                                        .sent = on_sent,
@@ -171,6 +191,7 @@ static inline void probe_init(struct probe *p, struct bench *b)
     memset(p, 0, sizeof *p);
     p->bench = b;
     p->answer = HOSTKEY_ACCEPT;
+    p->go = true;
     buf_init(&p->out, 64 << 20);
     buf_init(&p->err, 64 << 20);
 }

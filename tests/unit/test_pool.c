@@ -54,6 +54,10 @@ static void jobs_flow(void **state)
         assert_string_equal(s->out, i % 2 ? "" : "output");
         assert_string_equal(s->err, i % 2 ? "" : "err");
     }
+    start(&f, 20, "late");
+    run_until_done(&f, 1);
+    assert_int_equal(f.jobs[20].answered, 1);
+    assert_int_equal(f.jobs[20].result.outcome.problem, PROBLEM_NONE);
     start(&f, 3, "ok"); /* a number is free again once its job is done */
     run_until_done(&f, 1);
     assert_int_equal(f.troubles, 0);
@@ -529,6 +533,9 @@ static void a_worker_that_lies_is_ended(void **state)
         {"bad-done", "contradicts itself"},
         {"bad-scan", "not of its kind"},
         {"bad-map", "larger than the message"},
+        {"bad-answered", "an answer out of turn"},
+        {"bad-silent", "a silence out of turn"},
+        {"bad-held", "a host key out of turn"},
         {"bad-wanted", "a password out of turn"},
         {"bad-sign", "a signature out of turn"},
         {"sign-twice", "out of turn"},

@@ -599,6 +599,110 @@ static void test_bad_peers(void **state)
     bench_fini(&b);
 }
 
+/* A server that takes no connection: its listener's queue is full. */
+struct full_server {
+    int fd, filler[4];
+    struct sockaddr_in addr;
+};
+
+static void full_open(struct full_server *f, int port)
+{
+    f->addr = fixture_addr(PEER_IP, port);
+    f->fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(f->fd, (struct sockaddr *)&f->addr, sizeof f->addr), 0);
+    assert_int_equal(listen(f->fd, 0), 0);
+    for (int i = 0; i < 4; i++) {
+        f->filler[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        connect(f->filler[i], (struct sockaddr *)&f->addr, sizeof f->addr);
+    }
+}
+
+/* Now it takes what comes, and what had to wait when it is sent once more. */
+static void full_relieve(struct full_server *f)
+{
+    int fd;
+    assert_int_equal(listen(f->fd, 16), 0);
+    assert_true((fd = accept(f->fd, NULL, NULL)) >= 0);
+    close(fd);
+}
+
+static void full_close(struct full_server *f)
+{
+    for (int i = 0; i < 4; i++)
+        close(f->filler[i]);
+    close(f->fd);
+}
+
+/* One whose connect was not answered until it had been said so, and then is. */
+static void start_late(struct bench *b, struct probe *p, struct full_server *f, bool go)
+{
+    bench_init(b);
+    int port = fixture_free_port(PEER_IP);
+    struct session_spec spec = spec_for(PEER_IP, port, "true");
+    full_open(f, port);
+    probe_init(p, b);
+    p->go = go;
+    start(p, &spec);
+    jump(b, SESSION_SILENT_MS - 3 * WHEEL_TICK_MS);
+    assert_int_equal(p->silent, 0);
+    jump(b, 3 * WHEEL_TICK_MS);
+    assert_int_equal(p->silent, 1);
+    jump(b, SESSION_SILENT_MS); /* once */
+    assert_int_equal(p->silent, 1);
+    full_relieve(f);
+    while (p->answered == 0)
+        uv_run(&b->loop, UV_RUN_ONCE);
+}
+
+static void test_answered_late(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct probe p;
+    struct full_server f;
+    start_late(&b, &p, &f, true);
+    run_until_state(&p, S_BANNER);
+    uint64_t left = p.s->budget_due_ms - clock_ms();
+    assert_true(left <= NO_LIMIT_MS);
+    full_close(&f); /* and the connections in its queue */
+    run_until_done(&p);
+    assert_int_equal(p.r.outcome.phase, PHASE_BANNER);
+    assert_int_equal(p.answered, 1);
+    probe_fini(&p);
+    bench_fini(&b);
+
+    start_late(&b, &p, &f, false); /* there is no place for it, and then there is */
+    assert_int_equal(p.s->state, S_HELD);
+    uint64_t due = p.s->budget_due_ms;
+    jump(&b, SESSION_HELD_MS / 2);
+    assert_int_equal(p.s->state, S_HELD);
+    session_go(p.s);
+    assert_true(p.s->budget_due_ms >= due + SESSION_HELD_MS / 2); /* its own time stood still */
+    run_until_state(&p, S_BANNER);
+    session_go(p.s); /* twice is once */
+    full_close(&f);
+    run_until_done(&p);
+    assert_int_equal(p.r.outcome.phase, PHASE_BANNER);
+    probe_fini(&p);
+    bench_fini(&b);
+
+    start_late(&b, &p, &f, false); /* there is none for too long */
+    jump_until_done(&p, SESSION_HELD_MS);
+    expect(&p, PROBLEM_CONNECT_TIMEOUT, PHASE_CONNECT);
+    assert_non_null(strstr(p.r.outcome.detail, "answered late"));
+    full_close(&f);
+    probe_fini(&p);
+    bench_fini(&b);
+
+    start_late(&b, &p, &f, false);
+    session_cancel(p.s, PROBLEM_CANCELLED, false);
+    run_until_done(&p);
+    expect(&p, PROBLEM_CANCELLED, PHASE_CONNECT);
+    full_close(&f);
+    probe_fini(&p);
+    bench_fini(&b);
+}
+
 static void test_refused_and_full(void **state)
 {
     (void)state;
@@ -611,14 +715,8 @@ static void test_refused_and_full(void **state)
     expect(&p, PROBLEM_CONNECT_REFUSED, PHASE_CONNECT);
     probe_fini(&p);
     /* A listener whose queue is full answers nothing: connect-timeout. */
-    struct sockaddr_in a = fixture_addr(PEER_IP, port);
-    int fd = socket(AF_INET, SOCK_STREAM, 0), filler[4];
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    assert_int_equal(listen(fd, 0), 0);
-    for (int i = 0; i < 4; i++) {
-        filler[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        connect(filler[i], (struct sockaddr *)&a, sizeof a);
-    }
+    struct full_server f;
+    full_open(&f, port);
     spec.tcp_budget_ms = NO_LIMIT_MS / 2;
     probe_init(&p, &b);
     start(&p, &spec);
@@ -628,9 +726,7 @@ static void test_refused_and_full(void **state)
     expect(&p, PROBLEM_CONNECT_TIMEOUT, PHASE_CONNECT);
     assert_non_null(strstr(p.r.outcome.detail, "no answer in 1m00s"));
     probe_fini(&p);
-    for (int i = 0; i < 4; i++)
-        close(filler[i]);
-    close(fd);
+    full_close(&f);
     /* An address that cannot be connected to at all, without asking the network. */
     spec = spec_for("255.255.255.255", 1, "true");
     run_one(&b, &p, &spec);
@@ -952,6 +1048,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_host_key_rejected),
         cmocka_unit_test(test_host_key_answered_later),
         cmocka_unit_test(test_bad_peers),
+        cmocka_unit_test(test_answered_late),
         cmocka_unit_test(test_refused_and_full),
         cmocka_unit_test(test_two_hundred),
         cmocka_unit_test(test_cancel_at_every_turn),

@@ -7,13 +7,23 @@
  */
 #include "controller/run/run_internal.h"
 
+#include <stdio.h>
+
 #include "common/clock.h"
+
+/* It keeps its place when others, who have one, wait for what else it has: they could not go on
+ * before it, nor it, without a place, before one of them. */
+static bool is_awaited(const struct attempt *a)
+{
+    const struct run *r = a->run;
+    return gate_is_awaited(r->gate, a->target) || (r->turns != NULL && turns_are_awaited(r->turns));
+}
 
 void aside_on_silent(void *user, uint64_t job)
 {
     struct run *r = user;
     struct attempt *a = attempt_of(r, job);
-    if (a == NULL)
+    if (a == NULL || is_awaited(a))
         return;
     a->silent = true;
     run_event(r, &(struct sched_event){.type = SCHED_EV_SILENT, .target = a->target});
@@ -26,13 +36,10 @@ static void get_in_line(struct attempt *a)
     run_event(a->run, &(struct sched_event){.type = SCHED_EV_ANSWERED, .target = a->target});
 }
 
-/* A bastion is waited for by others: it is no target, and has no place. */
 void aside_on_answered(void *user, uint64_t job)
 {
     struct run *r = user;
     struct attempt *a = attempt_of(r, job);
-    if (link_of(r, job) != NULL)
-        pool_go(r->pool, job);
     if (a == NULL)
         return;
     a->on_hold = true;
@@ -41,7 +48,14 @@ void aside_on_answered(void *user, uint64_t job)
     run_pump(r);
 }
 
-/* Its time stood still while it was held. */
+/* Its time stands still while it is held. */
+static void release(struct attempt *a)
+{
+    if (a->on_hold)
+        a->step_ms += clock_ms() - a->hold_ms;
+    a->on_hold = false;
+}
+
 void aside_go(struct run *r, uint32_t target)
 {
     struct attempt *a = r->attempts[target];
@@ -50,9 +64,8 @@ void aside_go(struct run *r, uint32_t target)
     must(a->in_line);
     a->silent = a->in_line = false;
     if (a->on_hold) {
-        a->on_hold = false;
+        release(a);
         a->late_go = true;
-        a->step_ms += clock_ms() - a->hold_ms;
         pool_go(r->pool, a->job);
     } else {
         attempt_enter_gate(a);
@@ -63,19 +76,35 @@ void aside_again(struct attempt *a)
 {
     a->state = ATTEMPT_GATED;
     a->phase = PHASE_CONNECT;
-    a->on_hold = false;
     if (!a->silent)
         attempt_enter_gate(a);
     else if (!a->in_line)
         get_in_line(a);
 }
 
-/* The worker's patience ended before a place was there, or while the word of it was under way:
- * the host has nothing to do with that. */
-bool aside_was_dropped(struct attempt *a, const struct session_result *res)
+/* The worker's patience ended before a place was there, or while the word of it was under way; or
+ * the server's did: nobody had said a word to it. The last may have another cause, and counts
+ * once. */
+bool aside_was_dropped(struct attempt *a, const struct outcome *o)
 {
-    bool was = (a->on_hold || a->late_go) && !a->cancelled &&
-               res->outcome.problem == PROBLEM_CONNECT_TIMEOUT;
+    bool held = a->on_hold || a->late_go, dropped = false;
+    if (held && o->problem == PROBLEM_CONNECT_TIMEOUT) {
+        dropped = true;
+    } else if (a->late_go && !a->cut && o->problem == PROBLEM_CONNECTION_RESET &&
+               o->phase == PHASE_BANNER) {
+        dropped = a->cut = true;
+    }
+    release(a);
     a->late_go = false;
-    return was;
+    return dropped;
+}
+
+void aside_settle(const struct attempt *a, bool dropped, struct outcome *o)
+{
+    if (!dropped)
+        return;
+    outcome_init(o);
+    o->problem = a->why;
+    o->phase = PHASE_CONNECT;
+    snprintf(o->detail, sizeof o->detail, "before a connection was made");
 }

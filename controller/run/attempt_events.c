@@ -155,16 +155,15 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
         link_on_done(l, job, result);
     if (a == NULL)
         return;
-    bool dropped = aside_was_dropped(a, result);
+    bool dropped = aside_was_dropped(a, &result->outcome);
     signing_leave(r, a->target);
-    if (!a->sent && a->begun && !dropped)
+    if (!a->sent && a->begun)
         a->used_ms += clock_ms() - a->step_ms;
     a->job = 0;
     password_job_ended(a, &result->outcome);
     become_job_ended(a);
     place_leave(r, a->target);
-    if (dropped) {
-        links_leave(r, a->target);
+    if (dropped && !a->cancelled) {
         aside_again(a);
     } else if (a->retry_types != NULL && !a->reshaken && !a->cancelled &&
                attempt_budget_left(a) > 0 && result->outcome.problem == PROBLEM_HOST_KEY_CHANGED) {
@@ -183,6 +182,7 @@ static void on_done(void *user, uint64_t job, const struct session_result *resul
         aside_again(a);
     } else {
         struct outcome o = result->outcome;
+        aside_settle(a, dropped, &o);
         shown_end(a);
         password_settle(a, &o);
         scan_settle(a, &o);

@@ -127,6 +127,12 @@ enum rc gate_acquire(struct gate *g, const void *key, size_t len, uint32_t targe
     return RC_OK;
 }
 
+bool gate_is_awaited(const struct gate *g, uint32_t target)
+{
+    const struct place *p = map_get(&g->places, (const char *)&target, sizeof target);
+    return p != NULL && p->granted && p->server->first != NULL;
+}
+
 bool gate_release(struct gate *g, uint32_t target, uint32_t *next)
 {
     struct place *p = map_del(&g->places, (const char *)&target, sizeof target);

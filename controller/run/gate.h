@@ -26,6 +26,9 @@ void gate_free(struct gate *g);
 enum rc gate_acquire(struct gate *g, const void *key, size_t len, uint32_t target, bool *granted,
                      struct err *e);
 
+/* Does another wait for the place that target has? */
+bool gate_is_awaited(const struct gate *g, uint32_t target);
+
 /* Gives back the place of `target`, or takes it out of the queue; nothing when it has neither.
  * Returns true and the next one in *next when a waiter got the place. */
 bool gate_release(struct gate *g, uint32_t target, uint32_t *next);

@@ -262,6 +262,7 @@ static void sched_options(const struct options *o, struct sched_opts *s)
 {
     memset(s, 0, sizeof *s);
     s->fanout = o->fanout;
+    s->aside = o->fanout >= ASIDE_FROM ? o->fanout : 0;
     s->rate = o->rate;
     s->retries = o->retries;
     memcpy(s->retry_on, o->retry_on, sizeof s->retry_on);
@@ -299,8 +300,11 @@ static void fit_fanout(struct sched_opts *s, unsigned workers, unsigned descript
     uint64_t each = lim.rlim_max > own ? (lim.rlim_max - own) / descriptors : 1;
     each = each > 0 ? each : 1;
     uint64_t room = each < POOL_FEW ? each : each * workers; /* few stay in one worker */
-    if (s->fanout <= room)
+    if (s->fanout <= room) {
+        s->aside = s->aside < room - s->fanout ? s->aside : (uint32_t)(room - s->fanout);
         return;
+    }
+    s->aside = 0;
     log_warn("the limit of %llu open files leaves room for %llu hosts at a time: --fanout lowered "
              "(raise it with ulimit -n)",
              (unsigned long long)lim.rlim_max, (unsigned long long)room);
@@ -432,7 +436,6 @@ static enum rc open_parts(struct run *r, struct err *e)
     struct sched_opts s;
     sched_options(r->options, &s);
     fit_fanout(&s, r->options->workers, descriptors_each(r));
-    s.aside = s.fanout >= ASIDE_FROM ? s.fanout : 0;
     r->attempts = mem_calloc(r->count, sizeof *r->attempts);
     enum rc rc = r->attempts != NULL ? links_open(r, e) : err_nomem(e);
     s.groups = links_groups(r);

@@ -29,7 +29,8 @@
 enum attempt_state {
     ATTEMPT_RESTING,   /* between attempts */
     ATTEMPT_RESOLVING, /* the resolver has it */
-    ATTEMPT_GATED,     /* waits for a place at its server; its clock stands still */
+    ATTEMPT_GATED,     /* waits for a place at its server, or (aside.c) for one of the fan-out's;
+                          its clock stands still */
     ATTEMPT_ROUTED,    /* waits for a channel of the bastion in front of it; likewise */
     ATTEMPT_WORKING,   /* a worker has it */
 };
@@ -58,6 +59,7 @@ struct attempt {
     bool in_line;     /* with silent: it waits for one, */
     bool on_hold;     /* with its connection in the worker's hands */
     bool late_go;     /* it was, and its login has not begun yet */
+    bool cut;         /* once its server ended the connection that was held */
     uint64_t hold_ms; /* since when it is */
     uint8_t moves;    /* times its worker died before that */
     uint32_t link;    /* that it goes through; NO_LINK: directly, or not yet */
@@ -203,8 +205,11 @@ void aside_on_answered(void *user, uint64_t job); /* of pool_ops */
 void aside_go(struct run *r, uint32_t target);    /* SCHED_DO_GO */
 /* To the gate again, without a job now: at once, or when it has a place. */
 void aside_again(struct attempt *a);
-/* Its job ended for want of a place: no end of an attempt. */
-bool aside_was_dropped(struct attempt *a, const struct session_result *res);
+/* Its job has ended: was it for want of a place? That is no end of an attempt. Once for each end;
+ * brings its clock up to date. */
+bool aside_was_dropped(struct attempt *a, const struct outcome *o);
+/* Of one that was, and was cancelled in the same moment: that is its end. */
+void aside_settle(const struct attempt *a, bool dropped, struct outcome *o);
 
 /* fallback.c */
 /* Gives the attempt a job that is a process of OpenSSH's ssh. RC_OK, or why not (RC_CONFIG,

@@ -126,7 +126,8 @@ void sched_free(struct sched *s);
 
 /* Feeds one event. now_ms never goes back (a smaller value is taken as the last one). Always RC_OK:
  * it allocates nothing. An event that cannot be (FINISHED for a target that does not run) is a
- * broken invariant: abort. Amortised O(log n). */
+ * broken invariant: abort. Amortised O(log n), but O(n) for a target that ends while
+ * it waits for its place, which only a cancelled one does. */
 enum rc sched_step(struct sched *s, uint64_t now_ms, const struct sched_event *ev,
                    struct sched_actions *out);
 

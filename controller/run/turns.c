@@ -89,6 +89,11 @@ void turns_pace(struct turns *t, uint64_t us)
                                     : (uint32_t)limit;
 }
 
+bool turns_are_awaited(const struct turns *t)
+{
+    return t->first != NOBODY;
+}
+
 uint32_t turns_limit(const struct turns *t)
 {
     return t->limit;

@@ -35,6 +35,7 @@ bool turns_next(struct turns *t, uint32_t *target);
 
 /* One signature takes so long: sets how many turns there are. */
 void turns_pace(struct turns *t, uint64_t us);
+bool turns_are_awaited(const struct turns *t); /* does anyone wait for one? */
 uint32_t turns_limit(const struct turns *t);
 
 #endif

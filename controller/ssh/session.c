@@ -1,6 +1,7 @@
 /* The state machine of a session. See session.h.
  *
  *   CONNECT, BANNER, KEX, HOSTKEY, SERVICE, AUTH, OPEN, REQUEST, RUN, CLOSE, DONE: in this order;
+ *   HELD after CONNECT, for one that was answered late, until there is a place for it;
  *   SIGN between two of AUTH, for a key that an agent holds;
  *   FORWARD in place of CONNECT behind a link; LINKED after AUTH, for a link, in place of the rest;
  *   from RUN, when somebody wants the command ended: TERM, then KILL, then CLOSE;
@@ -56,8 +57,8 @@ static const struct state_row {
 } rows[S_COUNT] = {
     [S_CONNECT] = {"connect", TO(S_HELD) | TO(S_BANNER) | TO(S_CLOSE), PHASE_CONNECT,
                    PROBLEM_CONNECT_TIMEOUT, 0, 0},
-    [S_FORWARD] = {"forward", TO(S_HELD) | TO(S_BANNER) | TO(S_CLOSE), PHASE_CONNECT,
-                   PROBLEM_CONNECT_TIMEOUT, 0, 0},
+    [S_FORWARD] = {"forward", TO(S_BANNER) | TO(S_CLOSE), PHASE_CONNECT, PROBLEM_CONNECT_TIMEOUT, 0,
+                   0},
     [S_HELD] = {"held", TO(S_BANNER) | TO(S_CLOSE), PHASE_CONNECT, PROBLEM_CONNECT_TIMEOUT,
                 SESSION_HELD_MS, 0},
     [S_BANNER] = {"banner", TO(S_KEX) | TO(S_CLOSE), PHASE_BANNER, PROBLEM_BANNER_TIMEOUT, 15000,
@@ -132,7 +133,7 @@ void session_set_deadline(struct session *s)
     if (!s->result.outcome.sent && s->state != S_SIGN &&
         s->state != S_HELD) /* our own lines are not the host's fault */
         due = earlier(due, s->budget_due_ms);
-    if (session_is_connecting(s))
+    if (s->state == S_CONNECT)
         due = earlier(due, s->silent_due_ms);
     if (s->state == S_RUN && !s->env->paused) {
         if (s->run_timeout_ms > 0)
@@ -507,7 +508,7 @@ static bool last_look(struct session *s)
 {
     enum session_state state = s->state;
     uint64_t bytes = s->io != NULL ? sshio_bytes_in(s->io) : 0;
-    s->ready = !session_is_connecting(s);
+    s->ready = state != S_CONNECT && state != S_FORWARD;
     session_tick(s);
     if (s->state >= S_CLOSE)
         return true;

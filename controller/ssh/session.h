@@ -28,9 +28,10 @@ enum {
     SESSION_MAX_BLOBS = 8,
     SESSION_MAX_INPUT = 256 * 1024, /* of session_input, not yet sent */
     SESSION_TAKEN = 64 * 1024,      /* that much of it was sent: session_ops.taken */
-    /* Nobody is farther away than that by much: who has not answered a connect by then is perhaps
-     * not there (session_ops.silent). */
-    SESSION_SILENT_MS = 250,
+    /* Few are farther away: who has not answered a connect by then is perhaps not there
+     * (session_ops.silent). Less than the second after which the kernel asks again: one lost SYN is
+     * a silence too. */
+    SESSION_SILENT_MS = 500,
     SESSION_LEAST_LIMIT_MS = 15000, /* the shortest bound that a state after TCP has of its own */
 };
 
@@ -112,8 +113,10 @@ struct session_result {
 };
 
 struct session_ops {
-    /* The connect is unanswered after SESSION_SILENT_MS. At most once; NULL: nobody wants to know,
-     * and `answered` does not come either. */
+    /* Our own connect is unanswered after SESSION_SILENT_MS: not of a link, nor of one that comes
+     * through a link. At most once; NULL: nobody wants to know, and `answered` does not come
+     * either.
+     */
     void (*silent)(void *user);
     /* After `silent`: the connection is there after all, and goes no further before session_go. The
      * server is not kept waiting for long: after 5 s without it the session ends, with

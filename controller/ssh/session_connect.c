@@ -9,11 +9,6 @@
 #include "common/clock.h"
 #include "common/mem.h"
 
-bool session_is_connecting(const struct session *s)
-{
-    return s->state == S_CONNECT || s->state == S_FORWARD;
-}
-
 static enum step begin_ssh(struct session *s)
 {
     struct sshio_spec spec = {.fd = s->fd,
@@ -69,12 +64,12 @@ enum step session_in_held(struct session *s)
 static bool has_answered(const struct session *s)
 {
     struct pollfd p = {.fd = s->fd, .events = POLLOUT};
-    return s->state == S_CONNECT && poll(&p, 1, 0) == 1;
+    return poll(&p, 1, 0) == 1;
 }
 
 bool session_tell_silent(struct session *s)
 {
-    if (!session_is_connecting(s) || s->silent_due_ms == 0)
+    if (s->state != S_CONNECT || s->silent_due_ms == 0)
         return false;
     uint64_t now = clock_ms();
     s->silent_due_ms = 0;
@@ -96,5 +91,7 @@ void session_go(struct session *s)
     s->went = true;
     if (s->budget_due_ms != 0)
         s->budget_due_ms += clock_ms() - (s->state_due_ms - SESSION_HELD_MS);
+    s->state_due_ms = 0; /* or what comes next would seem to be late in this */
+    session_set_deadline(s);
     session_wake(s);
 }

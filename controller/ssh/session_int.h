@@ -249,7 +249,6 @@ enum step session_in_auth(struct session *s);
 
 /* session_connect.c */
 enum { SESSION_HELD_MS = 5 * 1000 }; /* one that was answered late, until there is a place for it */
-bool session_is_connecting(const struct session *s);
 enum step session_in_connect(struct session *s);
 enum step session_in_held(struct session *s);
 /* There is a stream to the server on s->fd, which poll watches, whatever carries it. */

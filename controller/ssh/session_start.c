@@ -157,7 +157,9 @@ static void start_clocks(struct session *s)
     s->timer.fire = session_on_deadline;
     s->budget_due_ms = s->connect_budget_ms > 0 ? now + s->connect_budget_ms : 0;
     s->state_due_ms = s->tcp_budget_ms > 0 ? now + s->tcp_budget_ms : 0;
-    s->silent_due_ms = s->ops->silent != NULL ? now + SESSION_SILENT_MS : 0;
+    s->silent_due_ms = s->ops->silent != NULL && s->via == NULL && s->kind != SESSION_LINK
+                           ? now + SESSION_SILENT_MS
+                           : 0;
     session_set_deadline(s);
 }
 

@@ -22,7 +22,8 @@ static enum rc took_trouble(struct pool *p, const struct frame *f, struct err *e
 
 static enum rc took_silent(struct pool *p, struct pool_job *j, const struct frame *f, struct err *e)
 {
-    if (j->state != JOB_STARTED || j->connect != JOB_HEARD || j->hostkeys > 0)
+    if (j->kind == SESSION_LINK || j->state != JOB_STARTED || j->connect != JOB_HEARD ||
+        j->hostkeys > 0)
         return breach(e, f, "a silence out of turn");
     enum rc rc = msg_get_empty(f, e);
     if (rc != RC_OK)

@@ -28,10 +28,13 @@ static void waiters_are_served_in_order(void **state)
     assert_false(acquire(g, "a", 3));
     assert_false(acquire(g, "a", 4));
     assert_true(acquire(g, "b", 5)); /* another server */
+    assert_true(gate_is_awaited(g, 2));
+    assert_false(gate_is_awaited(g, 3)); /* it waits itself */
     assert_true(gate_release(g, 2, &next));
     assert_int_equal(next, 3);
     assert_true(gate_release(g, 1, &next));
     assert_int_equal(next, 4);
+    assert_false(gate_is_awaited(g, 3));
     assert_false(gate_release(g, 3, &next));
     assert_false(gate_release(g, 3, &next)); /* twice: nothing */
     assert_true(acquire(g, "a", 6));

@@ -19,6 +19,7 @@ static void test_in_order(void **state)
     assert_int_equal(turns_new(&t, COUNT, NULL), RC_OK);
     for (uint32_t i = 0; i < COUNT; i++)
         assert_int_equal(turns_take(t, i), i < TURNS_AT_FIRST);
+    assert_true(turns_are_awaited(t));
     assert_true(turns_take(t, 3)); /* it has one already */
     assert_false(turns_take(t, TURNS_AT_FIRST));
     assert_false(turns_next(t, &next));
@@ -41,6 +42,7 @@ static void test_in_order(void **state)
     while (turns_next(t, &next))
         seen++;
     assert_int_equal(next, 3); /* the last that came */
+    assert_false(turns_are_awaited(t));
     assert_int_equal(seen, COUNT - 2 - (TURNS_AT_FIRST + 3) + 1);
     turns_free(t);
 }

@@ -18,6 +18,27 @@ from muster_case import MusterCase, main, processes_of, stdout_of
 INSIDE = 'MUSTER_TEST_OWN_NETWORK'
 
 
+def receive(conn):
+    try:
+        return conn.recv(65536)
+    except OSError:
+        return b''
+
+
+def pass_on(a, b):
+    """What comes from a goes to b, up to its end."""
+    while data := receive(a):
+        try:
+            b.sendall(data)
+        except OSError:
+            break
+    try:
+        b.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+    a.close()
+
+
 class Relay:
     """In front of a server: turns everybody away for a while, in the words given, then passes on."""
 
@@ -58,24 +79,8 @@ class Relay:
             pass
         self.closed(conn)
 
-    @staticmethod
-    def receive(conn):
-        try:
-            return conn.recv(65536)
-        except OSError:
-            return b''
-
     def copy(self, a, b, counts):
-        while data := self.receive(a):
-            try:
-                b.sendall(data)
-            except OSError:
-                break
-        try:
-            b.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-        a.close()
+        pass_on(a, b)
         if counts:
             self.closed(b)
 
@@ -118,20 +123,7 @@ class LateServer:
                 return
             other = socket.create_connection(self.target)
             for a, b in ((conn, other), (other, conn)):
-                threading.Thread(target=self.copy, args=(a, b), daemon=True).start()
-
-    @staticmethod
-    def copy(a, b):
-        while data := Relay.receive(a):
-            try:
-                b.sendall(data)
-            except OSError:
-                break
-        try:
-            b.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-        a.close()
+                threading.Thread(target=pass_on, args=(a, b), daemon=True).start()
 
 
 class Faults(MusterCase):
